@@ -1,0 +1,68 @@
+# Every target makes .venv and installs into it what it needs; a second run finds the stamp and starts at once.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+PIP := -m pip install --disable-pip-version-check --quiet
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+
+DEMO_PROJECT ?= demo
+DEMO_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+
+# `make floors`: torch's own floor is 2.11; the oldest version tried here is the oldest with a CPU build at hand.
+FLOOR_VENV := .venv-floors
+FLOOR_TORCH ?= $(TORCH)
+FLOOR_STAMP := $(FLOOR_VENV)/.installed
+
+.PHONY: install demo test check docs bench faults floors studio
+.DEFAULT_GOAL := install
+
+install: $(STAMP)
+
+# torch first and alone: its version decides between builds (CPU, CUDA), which no later requirement may overrule.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) $(PIP) torch==$(TORCH) -c constraints.txt
+	$(PY) $(PIP) hatchling editables -c constraints.txt
+	$(PY) $(PIP) --no-build-isolation -e '.[dev]' -c constraints.txt
+	touch $@
+
+demo: $(STAMP)
+	$(VENV)/bin/tutelage demo --project $(DEMO_PROJECT) $(DEMO_ARGS)
+
+test: $(STAMP)
+	$(PY) -m pytest -q $(TEST_ARGS)
+
+check: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q tests/test_architecture.py tests/test_docs.py
+
+# Pages that are written from the code.
+docs: $(STAMP)
+	$(PY) docs/generate.py
+
+bench: $(STAMP)
+	@test -f bench/__main__.py || { echo "make bench: there is no bench/ in this checkout, so nothing was measured."; exit 1; }
+	$(PY) -m bench $(BENCH_ARGS)
+
+faults: $(STAMP)
+	@test -d tests/faults || { echo "make faults: there is no tests/faults in this checkout, so nothing was tried."; exit 1; }
+	$(PY) -m pytest tests/faults -m faults $(TEST_ARGS)
+
+$(FLOOR_STAMP): pyproject.toml .ci/floors.py Makefile
+	test -x $(FLOOR_VENV)/bin/python || $(PYTHON) -m venv $(FLOOR_VENV)
+	$(FLOOR_VENV)/bin/python $(PIP) torch==$(FLOOR_TORCH)
+	$(FLOOR_VENV)/bin/python .ci/floors.py $(FLOOR_TORCH) > $(FLOOR_VENV)/floors.txt
+	$(FLOOR_VENV)/bin/python $(PIP) -r $(FLOOR_VENV)/floors.txt
+	$(FLOOR_VENV)/bin/python $(PIP) --no-build-isolation --no-deps -e .
+	touch $@
+
+floors: $(FLOOR_STAMP)
+	$(FLOOR_VENV)/bin/python -m pytest -q -m "not slow" $(TEST_ARGS)
+
+studio:
+	@echo "make studio: the studio room is not built yet."; exit 1
