@@ -1,0 +1,226 @@
+"""What people and models said: the records that travel between the rooms.
+
+A `Message` holds parts, never a bare string, so that an image can join later. Every record converts to and from
+plain JSON values (`to_json`, `from_json`): that form is what data-set artifacts and the store keep.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from tutelage.errors import DataError
+
+Role = Literal["system", "user", "assistant", "tool"]
+AnnotatorKind = Literal["human", "model", "scripted"]
+ROLES: tuple[str, ...] = ("system", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The one kind of part there is today."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn: who said it, and its parts in order."""
+
+    role: Role
+    content: tuple[Text, ...]
+
+    @classmethod
+    def of(cls, role: Role, text: str) -> Self:
+        return cls(role, (Text(text),))
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.content)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"role": self.role, "content": [{"type": "text", "text": part.text} for part in self.content]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        role, content = value["role"], value["content"]
+        if role not in ROLES:
+            raise DataError(f"a message has the role {role!r}; wanted one of {', '.join(ROLES)}.")
+        if isinstance(content, str):
+            return cls.of(role, content)
+        return cls(role, tuple(Text(part["text"]) for part in content))
+
+
+Messages = tuple[Message, ...]
+
+
+def messages_to_json(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    return [message.to_json() for message in messages]
+
+
+def messages_from_json(values: Sequence[Mapping[str, Any]]) -> Messages:
+    return tuple(Message.from_json(value) for value in values)
+
+
+def record_id(*parts: Any) -> str:
+    """A record's name by its content: 16 hex digits that any machine computes alike."""
+    canonical = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What a model is asked. `key_facts` is its answer rubric: facts, each with the forms that count as saying it.
+
+    The rubric belongs to graders and scripted annotators; no training code reads it.
+    """
+
+    id: str
+    messages: Messages
+    kind: str = ""
+    key_facts: tuple[tuple[str, ...], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "messages": messages_to_json(self.messages), "kind": self.kind,
+                "key_facts": [list(forms) for forms in self.key_facts]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(id=value["id"], messages=messages_from_json(value["messages"]), kind=value.get("kind", ""),
+                   key_facts=tuple(tuple(forms) for forms in value.get("key_facts", ())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """A conversation whose assistant turns are wanted responses; the last message is one of them."""
+
+    id: str
+    messages: Messages
+
+    @property
+    def prompt(self) -> Messages:
+        return self.messages[:-1]
+
+    @property
+    def response(self) -> Message:
+        return self.messages[-1]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "messages": messages_to_json(self.messages)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(id=value["id"], messages=messages_from_json(value["messages"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """A neutral training term: of two responses to one prompt, `chosen` is the better.
+
+    `label` is the probability that `chosen` wins (1.0 where the judgment was plain), `weight` its share in the loss.
+    `judgment_ids` are the store's rows it was made from, `annotator` who judged.
+    """
+
+    id: str
+    prompt: Messages
+    chosen: Messages
+    rejected: Messages
+    margin: float = 0.0
+    label: float = 1.0
+    weight: float = 1.0
+    annotator: AnnotatorKind = "human"
+    judgment_ids: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "prompt": messages_to_json(self.prompt), "chosen": messages_to_json(self.chosen),
+                "rejected": messages_to_json(self.rejected), "margin": self.margin, "label": self.label,
+                "weight": self.weight, "annotator": self.annotator, "judgment_ids": list(self.judgment_ids)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(id=value["id"], prompt=messages_from_json(value["prompt"]),
+                   chosen=messages_from_json(value["chosen"]), rejected=messages_from_json(value["rejected"]),
+                   margin=value.get("margin", 0.0), label=value.get("label", 1.0), weight=value.get("weight", 1.0),
+                   annotator=value.get("annotator", "human"), judgment_ids=tuple(value.get("judgment_ids", ())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How a response was drawn. The defaults are plain sampling from the model: what RL needs."""
+
+    temperature: float = 1.0      # 0 takes the most likely token
+    top_p: float = 1.0            # nucleus kept before the draw; 1 keeps all
+    top_k: int = 0                # 0 is off
+    max_new_tokens: int = 64
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "max_new_tokens", "seed")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What a model gave, as it gave it: the ids are never made again from the text (D6).
+
+    `response_ids` end with the end-of-turn token where `ended` is true; `logprobs` has one entry a response token,
+    under the distribution that was sampled. `response_mask` is True on the tokens the policy chose (all of them in a
+    single turn; tool output would be False).
+    """
+
+    id: str
+    prompt: Prompt
+    prompt_ids: tuple[int, ...]
+    response_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    response_mask: tuple[bool, ...]
+    text: str
+    ended: bool
+    policy: str = ""              # artifact reference of the model that spoke
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    def response(self) -> Messages:
+        return (Message.of("assistant", self.text),)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "prompt": self.prompt.to_json(), "prompt_ids": list(self.prompt_ids),
+                "response_ids": list(self.response_ids), "logprobs": list(self.logprobs),
+                "response_mask": list(self.response_mask), "text": self.text, "ended": self.ended,
+                "policy": self.policy, "sampling": self.sampling.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(id=value["id"], prompt=Prompt.from_json(value["prompt"]), prompt_ids=tuple(value["prompt_ids"]),
+                   response_ids=tuple(value["response_ids"]), logprobs=tuple(value["logprobs"]),
+                   response_mask=tuple(value["response_mask"]), text=value["text"], ended=value["ended"],
+                   policy=value.get("policy", ""), sampling=Sampling(**value.get("sampling", {})))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgment:
+    """One person's one answer. `samples` stand in the order they were shown; `answer` is the kind's own schema."""
+
+    id: str
+    kind: str                     # a file of feedback/kinds: comparison, ...
+    annotator_id: str
+    annotator: AnnotatorKind
+    prompt: Prompt
+    samples: tuple[str, ...]      # sample ids in displayed order
+    answer: Mapping[str, Any]
+    guideline: str = ""
+    supersedes: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What a `Score` gives for B samples: the total that is optimised and the parts it was made of.
+
+    `per_token` holds one sequence of floats a sample (its response tokens) where the reward is dense, else None.
+    """
+
+    total: tuple[float, ...]                                  # (B,)
+    per_token: tuple[tuple[float, ...], ...] | None = None    # B ragged rows
+    parts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
