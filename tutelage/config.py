@@ -1,0 +1,405 @@
+"""Configuration: frozen dataclasses, TOML files and the command line, each readable as the others (D13).
+
+    read_toml ─► plain values ─► load (command line on top) ─► from_plain ─► a checked instance ─► to_toml
+
+A configuration is a frozen, slotted, keyword-only dataclass whose fields are bool, int, float, str, Path, Literal,
+tuples of these, mappings from str to these, each perhaps `| None`, or another such dataclass (never optional: switch
+it by a field of its own). The comment beside or above a field is its help text.
+
+All ways in end in `from_plain`, so a TOML file, the command line and a saved run are checked by the same rules:
+an unknown key is an error naming the nearest key, a number in quotes is not a number, and a bool is never an int.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import inspect
+import io
+import json
+import math
+import textwrap
+import tokenize
+import tomllib
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from tutelage.errors import ConfigError
+from tutelage.options import COMMON_HELP
+
+Config = TypeVar("Config")
+_SCALARS: dict[Any, tuple[type, ...]] = {
+    bool: (bool,), int: (int,), float: (float, int), str: (str,), Path: (str, Path)}
+_WORDS: dict[Any, str] = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path", type(None): "none"}
+
+
+# ---- plain values ---------------------------------------------------------------------------------------------------
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """The configuration as JSON values: paths become str, tuples lists, nested configurations dicts; None stays."""
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_plain(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def from_plain(config_type: type[Config], mapping: Mapping[str, Any]) -> Config:
+    """The instance that `mapping` describes; keys left out keep their defaults.
+
+    Raises:
+        ConfigError: for an unknown key, a wrong type, a key without default left out, or what `__post_init__` refuses.
+    """
+    return _build(config_type, _checked(config_type, mapping), "")
+
+
+def _build(config_type: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
+    """`values` are of the right types already; nested configurations are dicts of such."""
+    arguments: dict[str, Any] = {}
+    for field, hint in _fields(config_type):
+        if dataclasses.is_dataclass(hint):
+            nested = _merged(hint, _checked(hint, _nested_default(field)), values.get(field.name, {}))
+            arguments[field.name] = _build(hint, nested, f"{prefix}{field.name}.")      # type: ignore[arg-type]
+        elif field.name in values:
+            arguments[field.name] = values[field.name]
+        elif _default(field) is dataclasses.MISSING:
+            raise ConfigError(f"{prefix}{field.name} is not set and has no default; wanted {_wanted(hint)}. "
+                              f"Set it in the TOML file or as --{_option(prefix + field.name)}.")
+    return config_type(**arguments)
+
+
+def _checked(config_type: Any, mapping: Any, prefix: str = "") -> dict[str, Any]:
+    """`mapping` with every value converted to its field's type; refuses unknown keys. Keys may be missing."""
+    if not isinstance(mapping, Mapping):
+        raise _wrong(prefix.rstrip("."), mapping, "a table of keys")
+    hints = {field.name: hint for field, hint in _fields(config_type)}
+    for key in mapping:
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1, cutoff=0.5)
+            guess = f" Did you mean {prefix}{near[0]}?" if near else ""
+            raise ConfigError(f"unknown key {prefix}{key}.{guess} Known here: {', '.join(hints) or 'none'}.")
+    return {key: _checked(hints[key], value, f"{prefix}{key}.") if dataclasses.is_dataclass(hints[key])
+            else _value(hints[key], value, f"{prefix}{key}") for key, value in mapping.items()}
+
+
+def _value(hint: Any, value: Any, key: str) -> Any:
+    """`value` as a value of the type `hint`, or ConfigError."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        for arm in arguments:
+            try:
+                return _value(arm, value, key)
+            except ConfigError:
+                continue
+        raise _wrong(key, value, _wanted(hint))
+    if hint is type(None) and value is None:
+        return None
+    if origin is Literal:
+        for choice in arguments:
+            if type(choice) is type(value) and choice == value:
+                return choice
+        near = difflib.get_close_matches(str(value), [str(choice) for choice in arguments], n=1)
+        raise _wrong(key, value, _wanted(hint), f" Did you mean {near[0]!r}?" if near else "")
+    if origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1] is Ellipsis:
+            return tuple(_value(arguments[0], item, f"{key}[{i}]") for i, item in enumerate(value))
+        if len(value) == len(arguments):
+            pairs = zip(arguments, value, strict=True)
+            return tuple(_value(each, item, f"{key}[{i}]") for i, (each, item) in enumerate(pairs))
+    if inspect.isclass(origin) and issubclass(origin, Mapping) and isinstance(value, Mapping):
+        return {str(name): _value(arguments[1], item, f"{key}.{name}") for name, item in value.items()}
+    if hint in _SCALARS and isinstance(value, _SCALARS[hint]) and (hint is bool or not isinstance(value, bool)):
+        return hint(value)
+    raise _wrong(key, value, _wanted(hint))
+
+
+def _wrong(key: str, value: Any, wanted: str, hint: str = "") -> ConfigError:
+    kind = "list" if isinstance(value, list) else "table" if isinstance(value, dict) else type(value).__name__
+    return ConfigError(f"{key or 'the configuration'} is {_shown(value)} ({kind}); wanted {wanted}.{hint}")
+
+
+def _shown(value: Any) -> str:
+    return textwrap.shorten(repr(value), 80, placeholder=" ...")
+
+
+def _wanted(hint: Any) -> str:
+    """The type in words a person who never saw Python understands."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_wanted(arm) for arm in arguments)
+    if origin is Literal:
+        return "one of " + ", ".join(repr(choice) for choice in arguments)
+    if origin is tuple:
+        if arguments[-1] is Ellipsis:
+            return f"a list, each {_wanted(arguments[0])}"
+        return f"a list of {len(arguments)}: {', '.join(_wanted(each) for each in arguments)}"
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
+        return f"a table, each {_wanted(arguments[1])}"
+    return "a table of keys" if dataclasses.is_dataclass(hint) else str(_WORDS.get(hint) or hint)
+
+
+def _fields(config_type: Any) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+    """Each field with its type, names resolved."""
+    hints = get_type_hints(config_type)
+    for field in dataclasses.fields(config_type):
+        hint = hints[field.name]
+        if any(dataclasses.is_dataclass(argument) for argument in get_args(hint)):
+            raise TypeError(f"{config_type.__name__}.{field.name} is {hint}: a nested configuration stands alone, "
+                            "neither optional nor in a tuple. Switch it by a field of its own.")
+        yield field, hint
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _nested_default(field: dataclasses.Field[Any]) -> dict[str, Any]:
+    """The owner's default of a nested configuration, which may differ from that configuration's own defaults."""
+    default = _default(field)
+    return {} if default is dataclasses.MISSING else to_plain(default)
+
+
+def _merged(config_type: Any, below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, key by key inside nested configurations; a list or mapping replaces as a whole."""
+    both = {**below, **above}
+    for field, hint in _fields(config_type):
+        if dataclasses.is_dataclass(hint) and field.name in both:
+            both[field.name] = _merged(hint, below.get(field.name, {}), above.get(field.name, {}))
+    return both
+
+
+# ---- TOML -----------------------------------------------------------------------------------------------------------
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file.
+
+    Raises:
+        ConfigError: if the file cannot be read, or is not TOML (the message has the line).
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {path}. Check the path of the configuration.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}. Mend that line; texts need quotes.") from None
+
+
+def to_toml(config: Any) -> str:
+    """The configuration as TOML; `from_plain(type(config), tomllib.loads(text))` gives it back.
+
+    TOML has no word for None, so such keys are left out.
+
+    Raises:
+        ConfigError: if a key is None though its default is something else: the text could not say so.
+    """
+    text = plain_to_toml(to_plain(config))
+    again, wanted = (_flat(to_plain(each)) for each in (from_plain(type(config), tomllib.loads(text)), config))
+    lost = [key for key in wanted if wanted[key] is None and again.get(key) is not None]
+    if lost:
+        raise ConfigError(f"{', '.join(lost)}: none cannot be written in TOML where the default is something else. "
+                          "Use a value that means the same, such as 0.")
+    return text
+
+
+def plain_to_toml(plain: Mapping[str, Any]) -> str:
+    """`to_plain`'s values as TOML; None is left out."""
+    return "\n".join(_toml_lines(plain, ())) + "\n"
+
+
+def _toml_lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    """Own values first, for TOML gives everything after a `[header]` to that header."""
+    for key, value in table.items():
+        if value is not None and not isinstance(value, Mapping):
+            yield f"{_toml_key(key)} = {_toml_value(value)}"
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield ""
+            yield f"[{'.'.join(_toml_key(part) for part in (*path, key))}]"
+            yield from _toml_lines(value, (*path, key))
+
+
+def _toml_key(key: str) -> str:
+    bare = key.isascii() and key.replace("-", "").replace("_", "").isalnum()
+    return key if bare else _toml_value(key)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, str):       # a JSON string is a TOML string, but for DEL, which TOML wants escaped
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list):
+        if None in value:
+            raise ConfigError(f"a list with none in it cannot be written in TOML: {_shown(value)}.")
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    return json.dumps(value)
+
+
+def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in plain.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value})
+    return flat
+
+
+# ---- the command line -----------------------------------------------------------------------------------------------
+
+def load(config_type: type[Config], *, toml: Path | None = None, arguments: Sequence[str] = (), program: str,
+         description: str = "", defaults: Mapping[str, Any] | None = None, seed: int | None = None) -> Config:
+    """The configuration a command was asked for: own defaults, then `defaults`, then the TOML file, then the options.
+
+    Where `toml` is None, one word of `arguments` that ends in `.toml` and stands for itself is that file.
+    `defaults` holds plain values, such as the project's own settings for this command; `seed`, where not None, is the
+    value of a field of that name, if there is one. `--help` prints the keys with their comments and leaves with code
+    0, an unknown or unreadable option with code 2 after a message.
+
+    Raises:
+        ConfigError: see `from_plain`.
+        SystemExit: after `--help` or wrong usage.
+    """
+    # Here, not above: 0.1 s that `tutelage --help` need not pay.
+    import tyro
+
+    if toml is None:
+        toml, arguments = split_toml(arguments)
+    given = _checked(config_type, defaults or {})
+    if toml is not None:
+        try:
+            given = _merged(config_type, given, _checked(config_type, read_toml(toml)))
+        except ConfigError as error:
+            raise error if str(toml) in str(error) else ConfigError(f"{toml}: {error}") from None
+    text = inspect.cleandoc(description or config_type.__doc__ or "")
+    note = f"A CONFIG.toml with these keys may stand first; options override it. {COMMON_HELP}"
+    parsed = tyro.cli(_mirror(config_type, given), args=list(arguments), prog=program,
+                      description=f"{text}\n\n{note}".strip())
+    plain = dataclasses.asdict(parsed)
+    return from_plain(config_type, {**plain, "seed": seed} if seed is not None and "seed" in plain else plain)
+
+
+def split_toml(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """The CONFIG.toml among `arguments`, if any, and the rest. A word right after an option belongs to the option."""
+    for i, word in enumerate(arguments):
+        follows_option = i > 0 and arguments[i - 1].startswith("--") and "=" not in arguments[i - 1]
+        if word.endswith(".toml") and not word.startswith("-") and not follows_option:
+            return Path(word), [*arguments[:i], *arguments[i + 1:]]
+    return None, list(arguments)
+
+
+def _mirror(config_type: Any, given: Mapping[str, Any]) -> type[Any]:
+    """A dataclass with the same fields, `given` as defaults and no checks, for the command line to be read into.
+
+    The checks wait for `from_plain`: a default that TOML left impossible may yet be mended by an option, and its
+    refusals stay ConfigErrors.
+    """
+    import tyro
+
+    comments, fields = field_comments(config_type), []
+    for field, hint in _fields(config_type):
+        help_text = tyro.conf.arg(help=comments.get(field.name, ""))
+        if dataclasses.is_dataclass(hint):
+            nested = _merged(hint, _checked(hint, _nested_default(field)), given.get(field.name, {}))
+            fields.append((field.name, Annotated[_mirror(hint, nested), help_text], dataclasses.field()))
+            continue
+        default = given.get(field.name, _default(field))
+        required = default is dataclasses.MISSING
+        slot: Any = dataclasses.field() if required else dataclasses.field(default_factory=_give(default))
+        fields.append((field.name, Annotated[hint, help_text], slot))
+    return dataclasses.make_dataclass(config_type.__name__, fields, kw_only=True)
+
+
+def _give(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+def _option(key: str) -> str:
+    return key.replace("_", "-")
+
+
+# ---- documentation --------------------------------------------------------------------------------------------------
+
+def field_comments(config_type: type) -> dict[str, str]:
+    """What the source says about each field: the comment beside it (and its further lines), else the one above."""
+    comments: dict[str, str] = {}
+    for each in reversed(config_type.__mro__):
+        if dataclasses.is_dataclass(each):
+            try:
+                comments.update(_comments(textwrap.dedent(inspect.getsource(each))))
+            except OSError:          # typed at a prompt: no source, no help
+                continue
+    return comments
+
+
+def _comments(source: str) -> dict[str, str]:
+    lines = source.splitlines()
+    beside, alone = {}, {}           # line number -> text; `alone` also keeps the column
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            text = token.string.lstrip("#").strip()
+            if lines[row - 1][:column].strip():
+                beside[row] = text
+            else:
+                alone[row] = (column, text)
+    found = {}
+    for node in ast.parse(source).body[0].body:                      # type: ignore[attr-defined]
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        end = node.end_lineno or node.lineno
+        if end in beside:
+            words, row = [beside[end]], end + 1
+            while row in alone and alone[row][0] > node.col_offset:
+                words.append(alone[row][1])
+                row += 1
+        else:
+            words, row = [], node.lineno - 1
+            while row in alone and alone[row][0] == node.col_offset:
+                words.insert(0, alone[row][1])
+                row -= 1
+        found[node.target.id] = " ".join(words)
+    return found
+
+
+def describe(config_type: type) -> str:
+    """A Markdown table of the configuration's keys, nested ones included: option, type, default, meaning."""
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    rows += [f"| `{key}` | {_cell(kind)} | {_cell(default)} | {_cell(meaning)} |"
+             for key, kind, default, meaning in _rows(config_type, {}, "")]
+    return "\n".join(rows)
+
+
+def _rows(config_type: Any, given: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    comments = field_comments(config_type)
+    for field, hint in _fields(config_type):
+        if dataclasses.is_dataclass(hint):
+            nested = _merged(hint, _nested_default(field), given.get(field.name, {}))
+            yield from _rows(hint, nested, f"{prefix}{field.name}.")
+            continue
+        default = given.get(field.name, _default(field))
+        shown = "required" if default is dataclasses.MISSING else _shown_default(_plain(default))
+        yield f"{prefix}{field.name}", _wanted(hint), shown, comments.get(field.name, "")
+
+
+def _shown_default(value: Any) -> str:
+    return "none" if value is None else f"`{_toml_value(value) if not isinstance(value, Mapping) else value}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
