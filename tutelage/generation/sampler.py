@@ -1,0 +1,79 @@
+"""Draw tokens, each request from its own stream of random numbers, whatever else is in the batch.
+
+S sequences being decoded · V vocabulary
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BLOCK = 256
+
+
+def uniforms(seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """One number in [0, 1) for each (seed, step), both (S,) uint64: a counter hashed with SplitMix64.
+
+    A function of its arguments alone (Steele et al. 2014, "Fast splittable pseudorandom number generators").
+    """
+    with np.errstate(over="ignore"):
+        z = seeds + (steps + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def draw(logits: Tensor, u: Tensor, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Draw one token a row by inverting the cumulative distribution.
+
+    Args:
+        logits: (S, V) fp32; overwritten.
+        u: (S,) float64 in [0, 1).
+        temperature: divides the logits; 0 takes the most likely token (its logprob is then given at temperature 1).
+        top_k: keep this many tokens; 0 keeps all.
+        top_p: keep the smallest set of most likely tokens that holds this much probability; 1 keeps all.
+    Returns:
+        tokens (S,) int64 and their logprobs (S,) fp32 under the distribution that was sampled.
+    """
+    if temperature == 0:
+        tokens = logits.argmax(-1)
+        return tokens, torch.log_softmax(logits, -1).gather(1, tokens[:, None]).squeeze(1)
+    if temperature != 1.0:
+        logits /= temperature
+    if 0 < top_k < logits.shape[1]:
+        logits.masked_fill_(logits < logits.topk(top_k, dim=-1).values[:, -1:], float("-inf"))
+    if top_p < 1.0:
+        _keep_nucleus(logits, top_p)
+    weights = logits.sub_(logits.amax(-1, keepdim=True)).exp_()          # (S, V), the largest is 1
+    tokens, weight, total = _invert(weights, u)
+    return tokens, (weight.log() - total.log()).float()
+
+
+def _keep_nucleus(logits: Tensor, top_p: float) -> None:
+    ordered, index = logits.sort(dim=-1, descending=True)
+    before = torch.softmax(ordered, -1).cumsum(-1) - torch.softmax(ordered, -1)      # mass in front of each token
+    logits.masked_fill_(torch.zeros_like(logits, dtype=torch.bool).scatter(1, index, before >= top_p), float("-inf"))
+
+
+def _invert(weights: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Token at which the running sum of `weights` passes `u` of the whole; its weight and the whole, in float64.
+
+    Two levels, blocks and then tokens of one block, so that the long running sum is never taken over the vocabulary.
+    """
+    s, v = weights.shape
+    if v % BLOCK:
+        weights = torch.nn.functional.pad(weights, (0, BLOCK - v % BLOCK))
+    blocks = weights.view(s, -1, BLOCK)
+    running = blocks.sum(-1, dtype=torch.float64).cumsum(-1)             # (S, V / BLOCK)
+    total = running[:, -1]
+    target = u.to(running) * total
+    block = torch.searchsorted(running, target[:, None], right=True).clamp_(max=running.shape[1] - 1)
+    offset = torch.where(block > 0, running.gather(1, (block - 1).clamp(min=0)), 0.0)
+    inside = blocks.gather(1, block[:, :, None].expand(-1, -1, BLOCK)).squeeze(1).double()     # (S, BLOCK)
+    column = torch.searchsorted(inside.cumsum(-1), target[:, None] - offset, right=True)
+    # rounding may point past the last token that has any weight; that token is then meant
+    last = BLOCK - 1 - (inside > 0).flip(-1).int().argmax(-1, keepdim=True)
+    column = torch.minimum(column, last)
+    return (block * BLOCK + column).squeeze(1), inside.gather(1, column).squeeze(1), total

@@ -1,0 +1,145 @@
+"""Attention over sequences laid end to end, through transformers' attention interface (D2).
+
+H query heads · K key/value heads · N tokens of all sequences · S sequences in decoding slots · C slot capacity · D head size
+
+A forward passes one `attention_plan` down to every layer. The plan owns the question "which tokens see which": no
+padding mask and no N x N mask is ever built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+NAME = "tutelage_ragged"
+
+
+class AttentionPlan(Protocol):
+    """Attends for one layer. Shapes as transformers hands them over: q (1, H, N, D), k and v (1, K, N, D)."""
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float | None,
+               window: int | None, softcap: float | None) -> Tensor: ...   # as q
+
+
+def _ragged_attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+                      scaling: float | None = None, attention_plan: AttentionPlan | None = None,
+                      sliding_window: int | None = None, softcap: float | None = None,
+                      **ignored: Any) -> tuple[Tensor, None]:
+    assert attention_plan is not None, "a model with ragged attention is only called through models.policy"
+    out = attention_plan.attend(module.layer_idx, query, key, value, scaling, sliding_window, softcap)
+    return out.transpose(1, 2), None
+
+
+AttentionInterface.register(NAME, _ragged_attention)
+
+
+class Segments:
+    """Each segment attends to itself, causally, and to the whole of its prefix segment where it has one.
+
+    With `store`, keys and values are also kept, segment i in slot `slots[i]`, for decoding to go on from.
+    """
+
+    def __init__(self, cu_seqlens: Tensor, prefix: Tensor | None = None, store: SlotCache | None = None,
+                 slots: Sequence[int] = ()) -> None:
+        bounds = cu_seqlens.tolist()
+        self.spans = list(zip(bounds[:-1], bounds[1:], strict=True))
+        self.prefix = [-1] * len(self.spans) if prefix is None else prefix.tolist()
+        self.store = store
+        self.slots = slots
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float | None,
+               window: int | None, softcap: float | None) -> Tensor:
+        if self.store is not None:
+            for slot, (start, end) in zip(self.slots, self.spans, strict=True):
+                self.store.write_prompt(layer, slot, k[0, :, start:end], v[0, :, start:end])
+        groups = q.shape[1] // k.shape[1]
+        if groups > 1:      # repeating keys and values is faster than enable_gqa, measured
+            k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        pieces = []
+        for (start, end), prefix in zip(self.spans, self.prefix, strict=True):
+            keys, values = k[:, :, start:end], v[:, :, start:end]
+            if prefix >= 0:
+                a, b = self.spans[prefix]
+                keys, values = torch.cat((k[:, :, a:b], keys), dim=2), torch.cat((v[:, :, a:b], values), dim=2)
+            pieces.append(_causal(q[:, :, start:end], keys, values, scaling, window, softcap))
+        return torch.cat(pieces, dim=2)
+
+
+def _causal(q: Tensor, k: Tensor, v: Tensor, scaling: float | None, window: int | None, softcap: float | None) -> Tensor:
+    """Causal attention of the last n of m tokens, q (1, H, n, D), k and v (1, H, m, D).
+
+    Token i of the m sees j where i - window < j <= i.
+    """
+    n, m = q.shape[2], k.shape[2]
+    if n == m and softcap is None and (window is None or n <= window):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=n > 1, scale=scaling)
+    distance = torch.arange(m - n, m, device=q.device)[:, None] - torch.arange(m, device=q.device)[None, :]
+    visible = (distance >= 0) & (distance < (window or m))
+    if softcap is None:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, scale=scaling)
+    weights = _capped_scores(q, k, scaling, softcap).masked_fill(~visible, float("-inf"))
+    return torch.softmax(weights, dim=-1, dtype=torch.float32).to(q.dtype) @ v
+
+
+def _capped_scores(q: Tensor, k: Tensor, scaling: float | None, softcap: float) -> Tensor:
+    """Gemma 2's capped attention scores: softcap * tanh(q k / softcap)."""
+    scores = (q @ k.transpose(-1, -2)) * (q.shape[-1] ** -0.5 if scaling is None else scaling)
+    return softcap * torch.tanh(scores / softcap)
+
+
+class SlotCache:
+    """Keys and values of S sequences in flight, preallocated: two tensors (S, K, C, D) a layer."""
+
+    def __init__(self, slots: int, capacity: int, *, layers: int, heads: int, head_dim: int, dtype: torch.dtype,
+                 device: torch.device | str = "cpu") -> None:
+        shape = (slots, heads, capacity, head_dim)
+        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.slots, self.capacity = slots, capacity
+
+    @staticmethod
+    def bytes_per_slot(capacity: int, layers: int, heads: int, head_dim: int, itemsize: int) -> int:
+        return 2 * layers * heads * capacity * head_dim * itemsize
+
+    def write_prompt(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
+        """Keep a prompt's keys and values, (K, n, D) each."""
+        self.keys[layer][slot, :, : k.shape[1]] = k
+        self.values[layer][slot, :, : v.shape[1]] = v
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Let `target` continue what `source` holds: how one prompt's prefill serves all its samples."""
+        for tensor in (*self.keys, *self.values):
+            tensor[target, :, :length] = tensor[source, :, :length]
+
+
+class Decode:
+    """One new token for each of the first S slots; slot s holds `lengths[s]` tokens before this one."""
+
+    def __init__(self, cache: SlotCache, lengths: Tensor) -> None:
+        self.cache = cache
+        self.lengths = lengths                                   # (S,)
+        self.rows = torch.arange(lengths.shape[0], device=lengths.device)
+        self.width = int(lengths.max()) + 1
+        columns = torch.arange(self.width, device=lengths.device)
+        self.distance = lengths[:, None] - columns[None, :]      # (S, width): 0 is the token itself
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float | None,
+               window: int | None, softcap: float | None) -> Tensor:
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        keys[self.rows, :, self.lengths] = k[0].transpose(0, 1)         # k (1, K, S, D)
+        values[self.rows, :, self.lengths] = v[0].transpose(0, 1)
+        s, heads, dim = q.shape[2], keys.shape[1], q.shape[3]
+        q = q[0].transpose(0, 1).reshape(s, heads, -1, dim)             # the queries that share a key head stand as rows
+        k, v = keys[:s, :, : self.width], values[:s, :, : self.width]
+        visible = (self.distance >= 0) if window is None else (self.distance >= 0) & (self.distance < window)
+        if softcap is None:
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=visible[:, None, None, :], scale=scaling)
+        else:
+            weights = _capped_scores(q, k, scaling, softcap).masked_fill(~visible[:, None, None, :], float("-inf"))
+            out = torch.softmax(weights, dim=-1, dtype=torch.float32).to(q.dtype) @ v
+        return out.reshape(s, -1, dim).transpose(0, 1)[None]            # (1, H, S, D)

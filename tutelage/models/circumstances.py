@@ -1,0 +1,37 @@
+"""What numbers depend on besides code, data and seeds; a run goes on only under those it began with (D10)."""
+
+from __future__ import annotations
+
+import torch
+
+from tutelage.errors import ResumeError
+from tutelage.lineage import Manifest, code_version, environment
+from tutelage.models.builtin import cache_dir
+from tutelage.models.precision import choose_precision
+from tutelage.project import Project
+from tutelage.runs.directory import Run, begin, recorded
+
+
+def begin_run(project: Project, manifest: Manifest, precision: str, allow_drift: bool = False) -> Run:
+    """Begin or go on with the run for `manifest`.
+
+    A new run measures and chooses; one that was interrupted takes precision and thread count from its record, never
+    measuring again, and is refused where the processor or a library is another one.
+    """
+    before = recorded(project, manifest)
+    if before is not None:
+        try:
+            torch.set_num_threads(int(before["threads"]))
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise ResumeError(f"this run used {before.get('threads')} threads, which cannot be set here: {error}.") from None
+        precision = str(before.get("precision"))
+    return begin(project, manifest, circumstances(choose_precision(precision, cache_dir())), allow_drift)
+
+
+def circumstances(precision: str) -> dict[str, str | int]:
+    return {"precision": precision, "threads": torch.get_num_threads(), "device": device(),
+            "instruction_set": torch.backends.cpu.get_cpu_capability(), "code": code_version(), **environment()}
+
+
+def device() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,158 @@
+"""The one module with the one forward: ragged tokens in, logprobs, entropy, values and scores out.
+
+B sequences · N tokens laid end to end · L labels under the response mask · D hidden size · V vocabulary
+
+Nothing outside this file touches the language model's trunk or its head, so that sharding and the chunked head stay in
+one place (D2, D3, D4).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tutelage.algorithms import token_logprobs
+from tutelage.batch import TokenBatch
+from tutelage.errors import ModelError
+from tutelage.models.attention import NAME, AttentionPlan, Segments
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOutput:
+    """What a forward was asked for; the rest is None."""
+
+    logprobs: Tensor | None = None     # (L,) fp32, log p(label | what stands before it)
+    entropy: Tensor | None = None      # (L,) fp32, nats, of the distribution each label was drawn from
+    values: Tensor | None = None       # (L,) fp32, the critic's V of the state before each label
+    scores: Tensor | None = None       # (B,) fp32, the reward head at each sequence's last token
+
+
+class ScalarHead(nn.Module):
+    """One number from a hidden state: the critic's or the reward model's head. Kept in fp32 whatever the trunk is in.
+
+    It starts at zero, so that a new critic predicts 0 and a new reward model prefers nothing.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, 1, dtype=torch.float32)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.linear(hidden.float()).squeeze(-1)
+
+
+class Policy(nn.Module):
+    """A causal language model with, where asked, a critic's and a reward model's head on the shared trunk."""
+
+    def __init__(self, model: PreTrainedModel, *, value_head: bool = False, score_head: bool = False) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.ragged = bool(getattr(model, "_supports_attention_backend", False))
+        model.set_attn_implementation(NAME if self.ragged else "eager")
+        hidden_size = model.config.get_text_config().hidden_size
+        self.value_head = ScalarHead(hidden_size) if value_head else None
+        self.score_head = ScalarHead(hidden_size) if score_head else None
+        self.eval()        # no dropout unless a stage turns it on: old and new logprobs must agree (D8)
+
+    @property
+    def config(self) -> Any:
+        return self.model.config
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.get_input_embeddings().weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the arithmetic of the trunk is done in."""
+        return self.model.get_input_embeddings().weight.dtype
+
+    def forward(self, batch: TokenBatch, *, logprobs: bool = True, entropy: bool = False, values: bool = False,
+                scores: bool = False, temperature: float = 1.0) -> PolicyOutput:
+        """One forward over all sequences of `batch`; `temperature` divides the logits, as sampling did."""
+        hidden = self._trunk(batch)                                     # (N, D)
+        before = hidden[batch.before_label] if logprobs or entropy or values else hidden   # (L, D)
+        label_logprobs = label_entropy = None
+        if logprobs or entropy:
+            head = self._head()
+            label_logprobs, label_entropy = token_logprobs(
+                before, head.weight, batch.labels, bias=head.bias, softcap=self._softcap, logit_scale=self._logit_scale,
+                temperature=temperature, with_entropy=entropy)
+        return PolicyOutput(
+            label_logprobs if logprobs else None, label_entropy,
+            self.value_head(before) if values and self.value_head is not None else None,
+            self.score_head(hidden[batch.last]) if scores and self.score_head is not None else None)
+
+    @torch.no_grad()
+    def evaluate_logprobs(self, batch: TokenBatch, temperature: float = 1.0) -> Tensor:
+        """(L,) logprobs of the labels, without a graph."""
+        logprobs = self(batch, temperature=temperature).logprobs
+        assert logprobs is not None
+        return logprobs
+
+    @torch.no_grad()
+    def next_logits(self, ids: Tensor, positions: Tensor, plan: AttentionPlan, last: Tensor | None = None) -> Tensor:
+        """(S, V) fp32 logits of what follows the tokens at `last` (all tokens where None): what generation asks."""
+        hidden = self._run_trunk(ids, positions, plan)
+        hidden = hidden if last is None else hidden[last]
+        head = self._head()
+        logits = torch.nn.functional.linear(hidden, head.weight, head.bias).float()
+        if self._logit_scale != 1.0:
+            logits.mul_(self._logit_scale)
+        if self._softcap is not None:
+            logits = self._softcap * torch.tanh(logits / self._softcap)
+        return logits
+
+    def reference(self) -> AbstractContextManager[Any]:
+        """Inside it, the adapter is off: the model as it was before training. Only for a model with adapters."""
+        assert self.has_adapter, "a fully fine-tuned policy needs a frozen copy as its reference"
+        return self.model.disable_adapter()
+
+    @property
+    def has_adapter(self) -> bool:
+        return hasattr(self.model, "peft_config")
+
+    def _trunk(self, batch: TokenBatch) -> Tensor:
+        if self.ragged:
+            return self._run_trunk(batch.ids, batch.positions, Segments(batch.cu_seqlens, batch.prefix))
+        return self._padded_trunk(batch)
+
+    def _run_trunk(self, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
+        return self._decoder()(input_ids=ids[None], position_ids=positions[None], use_cache=False,
+                               attention_plan=plan).last_hidden_state[0]
+
+    def _padded_trunk(self, batch: TokenBatch) -> Tensor:
+        """For architectures that do not take the attention interface: pad on the right, run, take the padding out."""
+        if bool((batch.prefix >= 0).any()):
+            raise ModelError(f"{self.config.model_type} cannot share prompts between sequences; pack without prompt_lengths.")
+        lengths = batch.cu_seqlens.diff()
+        keep = torch.arange(int(lengths.max()), device=batch.ids.device)[None] < lengths[:, None]               # (B, S)
+        ids = torch.zeros_like(keep, dtype=torch.long).masked_scatter(keep, batch.ids)
+        hidden = self._decoder()(input_ids=ids, attention_mask=keep.long(), use_cache=False).last_hidden_state
+        return hidden[keep]
+
+    def _decoder(self) -> Any:
+        model = self.model.get_base_model() if self.has_adapter else self.model
+        return model.base_model
+
+    def _head(self) -> Any:
+        return self.model.get_output_embeddings()
+
+    @property
+    def _softcap(self) -> float | None:
+        return getattr(self.config, "final_logit_softcapping", None)      # Gemma 2 and 3
+
+    @property
+    def _logit_scale(self) -> float:
+        if getattr(self.config, "logits_scaling", None):                  # Granite divides
+            return 1.0 / self.config.logits_scaling
+        return getattr(self.config, "logit_scale", None) or 1.0           # Cohere multiplies
+
+

@@ -1,0 +1,34 @@
+"""Settings of reward models; imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tutelage.errors import ConfigError
+from tutelage.models.config import Adapter, Precision
+from tutelage.training.config import Optimizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardModel:
+    """Learn from comparisons which response is the better one (Stiennon et al. 2020, arXiv:2009.01325, eq. 1)."""
+
+    model: str = "sft"             # where the trunk comes from: usually the SFT model
+    data: str = "feedback"         # feedback, for the project's own judgments, or a data set of preferences
+    name: str = "reward"           # name of the reward artifact that is made
+    epochs: int = 1                # passes over the pairs; more than one soon overfits
+    batch_tokens: int = 4096       # tokens of prompts and responses in one step
+    micro_tokens: int = 2048       # of them, at once in memory
+    max_length: int = 1024         # pairs with a longer side are dropped (never cut), and counted
+    centring: float = 0.01         # weight of (r_chosen + r_rejected)^2, which keeps scores around 0 (Eisenstein 2023)
+    heldout_fraction: float = 0.1  # share of prompts kept out, for the accuracy that is reported
+    adapter: Adapter = field(default_factory=Adapter)
+    optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=2e-5))
+    precision: Precision = "auto"  # auto: bf16 where this processor is faster with it, measured once
+    seed: int = 0                  # of the order of pairs and of which prompts are kept out
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or min(self.batch_tokens, self.micro_tokens, self.max_length) < 1:
+            raise ConfigError("reward: epochs, batch_tokens, micro_tokens and max_length must be at least 1.")
+        if not 0 <= self.heldout_fraction < 1 or self.centring < 0:
+            raise ConfigError("reward: heldout_fraction must be in [0, 1) and centring >= 0.")

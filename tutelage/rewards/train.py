@@ -1,0 +1,184 @@
+"""Train a reward model on preferences.
+
+B unique responses of a batch · K pairs among them
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from tutelage.algorithms import bradley_terry_loss
+from tutelage.config import to_plain
+from tutelage.console import console
+from tutelage.data.chat import ChatTemplate
+from tutelage.data.datasets import load_dataset, resolve_dataset
+from tutelage.data.loader import epoch_batches
+from tutelage.errors import DataError
+from tutelage.lineage import Manifest, content_hash
+from tutelage.models.circumstances import begin_run
+from tutelage.models.load import load_policy, load_tokenizer, resolve, save_policy
+from tutelage.models.policy import Policy
+from tutelage.project import Artifact, Project
+from tutelage.records import Preference, messages_to_json, record_id
+from tutelage.rewards.config import RewardModel
+from tutelage.rewards.model import SCALE_FILE, score_sequences
+from tutelage.rewards.pairs import Group, collate_groups, group_pairs
+from tutelage.runs.metrics import read_metrics
+from tutelage.runs.steps import steps
+from tutelage.seeds import stream_seed
+from tutelage.training import preflight
+from tutelage.training.loop import MicroBatch, Term, update
+from tutelage.training.optimizer import Masters, freeze_layers
+
+
+class BradleyTerry:
+    """The reward model's objective: one term, counted in judgments."""
+
+    def __init__(self, centring: float) -> None:
+        self.centring = centring
+
+    def counts(self, batch: MicroBatch) -> Mapping[str, float]:
+        return {"pairs": float(batch.fields["weight"].sum())}
+
+    def terms(self, policy: Policy, batch: MicroBatch) -> Sequence[Term]:
+        scores = policy(batch.tokens, logprobs=False, scores=True).scores
+        assert scores is not None
+        fields = batch.fields
+        return [Term("pairs", bradley_terry_loss(scores[fields["chosen"]], scores[fields["rejected"]], fields["margin"],
+                                                 fields["label"], self.centring, fields["weight"]))]
+
+
+def train_reward(project: Project, config: RewardModel, preferences: Sequence[Preference] | None = None) -> Artifact:
+    """Make the reward model `config` asks for, or give the one that was made from just that.
+
+    Args:
+        preferences: the terms to train on; None reads the data set `config.data` names.
+    """
+    source = resolve(config.model, project)
+    terms, origin = _terms(project, config, preferences)
+    tokenizer = load_tokenizer(source.path)
+    template = ChatTemplate.load(source.path, tokenizer)
+    manifest = Manifest(kind="reward", name=config.name, stage="reward", parents={"model": source.ref, **origin["parents"]},
+                        sources=origin["sources"], people=_people(terms), template=template.sha256, config=to_plain(config),
+                        seeds={"seed": config.seed})
+    if (done := project.made_from(manifest.key)) is not None:
+        return done
+    run = begin_run(project, manifest, config.precision)
+    precision = run.circumstances["precision"]
+    groups, dropped = group_pairs(terms, template, config.max_length)
+    train, heldout = split_groups(groups, config.heldout_fraction, config.seed)
+    console.print(f"reward: {sum(len(group.pairs) for group in train)} pairs of {len(train)} prompts to train on, "
+                  f"{sum(len(group.pairs) for group in heldout)} of {len(heldout)} kept out, {dropped} too long")
+    rows = {term.id: response for group in groups for chosen, _, term in group.pairs
+            for response in (group.responses[chosen],)}
+    preflight.labels(rows)
+    preflight.one_bos(rows, tokenizer.bos_token_id)
+
+    policy = load_policy(source.path, precision, score_head=True, adapter=config.adapter if config.adapter.rank else None)
+    freeze_layers(policy, config.optimizer.frozen_layers)
+    batches = [batch for epoch in range(config.epochs)
+               for batch in epoch_batches([group.num_tokens for group in train], config.seed, epoch,
+                                          max(config.batch_tokens, *(group.num_tokens for group in train)))]
+    masters = Masters(policy, config.optimizer, len(batches))
+    objective = BradleyTerry(config.centring)
+
+    def step(i: int) -> dict[str, float]:
+        metrics = update(policy, masters, _micro([train[index] for index in batches[i]], config), objective)
+        return {**metrics, "accuracy": metrics["correct"] / max(metrics["decided"], 1e-9)}
+
+    steps(run, {"masters": masters}, len(batches), step, "Reward model", shown=("loss", "accuracy"))
+    _check_padding(policy, train, precision)
+    scores = [score_group(policy, group) for group in train]
+    mean, std = _moments(scores)
+    measured = read_metrics(run.metrics)
+    facts = {**run.circumstances, "pairs": sum(len(group.pairs) for group in groups), "dropped_too_long": dropped,
+             "steps": len(batches), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"],
+             "train_accuracy": accuracy(train, scores),
+             "heldout_pairs": sum(len(group.pairs) for group in heldout),
+             "heldout_accuracy": accuracy(heldout, [score_group(policy, group) for group in heldout]),
+             "annotators": sorted({term.annotator for term in terms})}
+    with project.writing(replace(manifest, facts=facts)) as directory:
+        save_policy(policy, tokenizer, directory)
+        template.save(directory)
+        (directory / SCALE_FILE).write_text(json.dumps({"mean": mean, "std": std}) + "\n", encoding="utf-8")
+        preflight.reload(policy, directory, collate_groups(train[:1]).tokens, precision, score_head=True)
+    run.finish()
+    made = project.made_from(manifest.key)
+    assert made is not None
+    return made
+
+
+def _terms(project: Project, config: RewardModel,
+           preferences: Sequence[Preference] | None) -> tuple[list[Preference], dict[str, Any]]:
+    if preferences is None:
+        data = load_dataset(resolve_dataset(project, config.data))
+        if data.kind != "preference":
+            raise DataError(f"reward trains on preferences; {config.data} holds records of kind {data.kind}.")
+        return list(data.records), {"parents": data.parents, "sources": data.sources}
+    if not preferences:
+        raise DataError("there is no judgment to train on. Import some: tutelage feedback import FILE.")
+    terms = list(preferences)
+    return terms, {"parents": {"feedback": f"{len(terms)} terms#{content_hash([term.to_json() for term in terms])}"}, "sources": {}}
+
+
+def _people(terms: Sequence[Preference]) -> dict[str, Any]:
+    counts: dict[str, int] = {}
+    for term in terms:
+        counts[term.annotator] = counts.get(term.annotator, 0) + max(1, len(term.judgment_ids))
+    return {kind: {"judgments": count} for kind, count in sorted(counts.items())}
+
+
+def split_groups(groups: Sequence[Group], fraction: float, seed: int) -> tuple[list[Group], list[Group]]:
+    """Train and held-out groups: by a hash of the prompt, so that a prompt is never on both sides."""
+    def held(group: Group) -> bool:
+        name = record_id("prompt", messages_to_json(group.prompt))
+        return stream_seed(seed, "reward", "heldout", name) / 2**63 < fraction
+
+    train = [group for group in groups if not held(group)]
+    if not train:
+        raise DataError(f"no prompt is left to train on: {len(groups)} prompts, heldout_fraction {fraction}.")
+    return train, [group for group in groups if held(group)]
+
+
+def _micro(groups: Sequence[Group], config: RewardModel) -> list[MicroBatch]:
+    runs: list[list[Group]] = []
+    room = 0
+    for group in groups:
+        if not runs or group.num_tokens > room:
+            runs.append([])
+            room = config.micro_tokens
+        runs[-1].append(group)
+        room -= group.num_tokens
+    return [collate_groups(run) for run in runs]
+
+
+def score_group(policy: Policy, group: Group) -> torch.Tensor:
+    """(responses,) raw scores."""
+    return score_sequences(policy, [response.ids for response in group.responses],
+                           [group.prompt_length] * len(group.responses))
+
+
+def accuracy(groups: Sequence[Group], scores: Sequence[torch.Tensor]) -> float | None:
+    """Share of decided pairs (label not 0.5) whose chosen side scores higher, equal scores half; None without pairs."""
+    correct = [1.0 if score[chosen] > score[rejected] else 0.5 if score[chosen] == score[rejected] else 0.0
+               for group, score in zip(groups, scores, strict=True)
+               for chosen, rejected, term in group.pairs if term.label != 0.5]
+    return sum(correct) / len(correct) if correct else None
+
+
+def _moments(scores: Sequence[torch.Tensor]) -> tuple[float, float]:
+    every = torch.cat(list(scores))
+    return float(every.mean()), max(float(every.std()), 1e-6)
+
+
+def _check_padding(policy: Policy, groups: Sequence[Group], precision: str) -> None:
+    group = groups[0]
+    together = score_group(policy, group)
+    alone = torch.cat([score_sequences(policy, [response.ids], [group.prompt_length]) for response in group.responses])
+    spread = float(together.std()) if len(together) > 1 else 1.0
+    preflight.padding(alone, together, "the reward", 1e-3 if precision == "fp32" else 0.3 + 0.3 * spread)

@@ -1,0 +1,123 @@
+"""The RL stage: sample, score, update, again; a policy artifact at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tutelage.config import to_plain
+from tutelage.console import console
+from tutelage.data.chat import ChatTemplate
+from tutelage.data.datasets import load_dataset, resolve_dataset
+from tutelage.data.loader import permutation
+from tutelage.errors import DataError
+from tutelage.generation.engine import Engine
+from tutelage.lineage import Manifest
+from tutelage.models.circumstances import begin_run
+from tutelage.models.load import load_policy, load_tokenizer, resolve, save_policy
+from tutelage.project import Artifact, Project
+from tutelage.protocols import Generate, Score
+from tutelage.records import Instruction, Prompt, Sample, Sampling
+from tutelage.rl.config import RL
+from tutelage.rl.presets import algorithm
+from tutelage.rl.trainer import PolicyTrainer, _tokens
+from tutelage.runs.metrics import read_metrics
+from tutelage.runs.steps import steps
+from tutelage.seeds import stream_seed
+from tutelage.training import preflight
+from tutelage.training.optimizer import Masters, freeze_layers
+
+SHOWN = ("objective/score", "objective/kl", "rollout/length")
+
+
+def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str, str]) -> Artifact:
+    """Make the policy `config` asks for, or give the one that was made from just that.
+
+    Args:
+        reward: judges the samples; `reward_parents` say in the manifest what it is.
+    """
+    source = resolve(config.policy, project)
+    data = load_dataset(resolve_dataset(project, config.prompts))
+    prompts = prompts_of(data.records)
+    settings = algorithm(config.algorithm, config.settings)
+    tokenizer = load_tokenizer(source.path)
+    template = ChatTemplate.load(source.path, tokenizer)
+    manifest = Manifest(kind="model", name=config.name, stage="rl",
+                        parents={"policy": source.ref, **reward_parents, **data.parents}, sources=data.sources,
+                        template=template.sha256, config={**to_plain(config), "composition": to_plain(settings)},
+                        seeds={"seed": config.seed})
+    if (done := project.made_from(manifest.key)) is not None:
+        return done
+    run = begin_run(project, manifest, config.precision)
+    precision = run.circumstances["precision"]
+    policy = load_policy(source.path, precision, value_head=settings.credit == "gae",
+                         adapter=config.adapter if config.adapter.rank else None)
+    reference = None if policy.has_adapter else load_policy(source.path, precision).requires_grad_(False)
+    freeze_layers(policy, config.optimizer.frozen_layers)
+    masters = Masters(policy, config.optimizer, config.steps * settings.epochs * settings.minibatches)
+    trainer = PolicyTrainer(policy, reference, masters, settings, micro_tokens=config.micro_tokens,
+                            temperature=config.temperature, seed=config.seed)
+    loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer)
+    console.print(f"rl: {config.algorithm} on {len(prompts)} prompts, {config.prompts_per_step} x {config.per_prompt} samples "
+                  f"a step; precision {precision}")
+    steps(run, {"trainer": trainer}, config.steps, loop.step, "RL", shown=SHOWN)
+
+    measured = read_metrics(run.metrics)
+    facts = {**run.circumstances, "prompts": len(prompts), "steps": config.steps,
+             "first_score": measured[0]["objective/score"], "last_score": measured[-1]["objective/score"],
+             "last_kl": measured[-1]["objective/kl"]}
+    with project.writing(replace(manifest, facts=facts)) as directory:
+        save_policy(policy, tokenizer, directory)
+        template.save(directory)
+        probe = Engine(policy, template, slots=1).generate(prompts[:1], Sampling(max_new_tokens=8))
+        preflight.reload(policy, directory, _tokens(probe, False), precision)
+        preflight.train_is_serve(template, directory, (*prompts[0].messages, *probe[0].response))
+    run.finish()
+    made = project.made_from(manifest.key)
+    assert made is not None
+    return made
+
+
+class Loop:
+    """What one RL step is: everything random in it follows from the seed and the step's number."""
+
+    def __init__(self, config: RL, prompts: Sequence[Prompt], engine: Generate, reward: Score, trainer: PolicyTrainer) -> None:
+        self.config, self.prompts, self.engine, self.reward, self.trainer = config, prompts, engine, reward, trainer
+
+    def step(self, i: int) -> dict[str, float]:
+        c = self.config
+        sampling = Sampling(temperature=c.temperature, max_new_tokens=c.max_new_tokens,
+                            seed=stream_seed(c.seed, "rl", "samples", i))
+        samples = self.engine.generate(self._prompts(i), sampling, c.per_prompt)
+        scores = self.reward.score(samples)
+        preflight.finite_scores(scores.total, [sample.id for sample in samples])
+        shaped = [_shape(score, sample, c) for score, sample in zip(scores.total, samples, strict=True)]
+        parts = {f"reward/{name}": sum(values) / len(values) for name, values in scores.parts.items()}
+        return {"reward/total": sum(scores.total) / len(samples), **parts, **self.trainer.step(samples, shaped)}
+
+    def _prompts(self, i: int) -> list[Prompt]:
+        """The step's prompts: the data in a new order each pass, no prompt twice in a step where there are enough."""
+        n, size = len(self.prompts), self.config.prompts_per_step
+        places = range(i * size, (i + 1) * size)
+        orders = {epoch: permutation(n, self.config.seed, epoch) for epoch in {place // n for place in places}}
+        return [self.prompts[orders[place // n][place % n]] for place in places]
+
+
+def _shape(score: float, sample: Sample, config: RL) -> float:
+    """The score that is optimised: clipped, less the penalty for a turn that did not end."""
+    clipped = max(-config.reward_clip, min(config.reward_clip, score))
+    return clipped - (0.0 if sample.ended else config.missing_end_penalty)
+
+
+def prompts_of(records: Sequence[Any]) -> list[Prompt]:
+    """Prompts as they are; of instructions their prompts.
+
+    Raises:
+        DataError: if the records are neither.
+    """
+    if all(isinstance(record, Prompt) for record in records):
+        return list(records)
+    if all(isinstance(record, Instruction) for record in records):
+        return [Prompt(id=record.id, messages=record.prompt) for record in records]
+    raise DataError("wanted prompts or instructions, got preferences. Give a data set of prompts.")

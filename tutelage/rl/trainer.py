@@ -1,0 +1,248 @@
+"""Turn scored samples into policy updates. The trainer knows compositions (`rl.config.Algorithm`), no algorithm by name.
+
+B sampled responses · T response tokens, padded on the right · L response tokens laid end to end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tutelage.algorithms import (
+    LossSum,
+    clipped_policy_loss,
+    clipped_value_loss,
+    explained_variance,
+    gae,
+    group_mean,
+    k1,
+    leave_one_out,
+    masked_mean,
+    masked_sum,
+    next_kl_coef,
+    per_token,
+    policy_gradient_loss,
+    token_rewards,
+    whiten,
+)
+from tutelage.batch import Rollout, TokenBatch
+from tutelage.errors import RewardError
+from tutelage.models.policy import Policy
+from tutelage.records import Sample
+from tutelage.rl.config import Algorithm
+from tutelage.seeds import stream_seed
+from tutelage.training import preflight
+from tutelage.training.loop import MicroBatch, Term, update
+from tutelage.training.optimizer import Masters
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A fixed micro-batch of a rollout: which of its rows it holds, and their tokens. Fixed, because another packing
+    moves bf16 logprobs (D8)."""
+
+    rows: tuple[int, ...]
+    tokens: TokenBatch
+    names: tuple[str, ...]
+
+
+class PolicyTrainer:
+    """One policy, its reference and its optimizer. `step` is all there is to it, also for a loop of one's own.
+
+    The reference is a frozen copy, or None for a policy with an adapter, which is its own reference with it off.
+    """
+
+    def __init__(self, policy: Policy, reference: Policy | None, masters: Masters, algorithm: Algorithm, *,
+                 micro_tokens: int = 2048, temperature: float = 1.0, seed: int = 0) -> None:
+        assert reference is not None or policy.has_adapter, "a policy without adapter needs a frozen reference"
+        self.policy, self.reference, self.masters, self.algorithm = policy, reference, masters, algorithm
+        self.micro_tokens, self.temperature, self.seed = micro_tokens, temperature, seed
+        self.kl_coef = algorithm.kl_coef
+        self.steps_done = 0
+
+    def state(self) -> dict[str, Any]:
+        return {"kl_coef": self.kl_coef, "steps_done": self.steps_done, "masters": self.masters.state()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.kl_coef, self.steps_done = state["kl_coef"], state["steps_done"]
+        self.masters.load_state(state["masters"])
+
+    def step(self, samples: Sequence[Sample], scores: Sequence[float]) -> dict[str, float]:
+        """Learn from B samples of the current policy and their scores; returns metrics by SB3's names.
+
+        Samples of one prompt must be neighbours (they share its computation and are each other's baseline).
+
+        Raises:
+            RewardError: if there is not one finite score a sample.
+            PreflightError: in the first step, if the ratio is not 1 or the engine disagrees with the trainer.
+        """
+        if len(samples) != len(scores) or not all(score == score and abs(score) != float("inf") for score in scores):
+            raise RewardError(f"step got {len(scores)} scores for {len(samples)} samples; wanted one finite number each.")
+        packs = self._pack(samples)
+        rollout = self._rollout(samples, scores, packs)
+        advantages, returns = self._credit(rollout)
+        metrics = self._describe(rollout, returns)
+        first = True
+        for epoch in range(self.algorithm.epochs):
+            for minibatch in self._minibatches(packs, epoch):
+                batches = [_fields(pack, rollout, advantages, returns) for pack in minibatch]
+                objective = Surrogate(self.algorithm, self.temperature, check_ratio=first and self.steps_done == 0)
+                metrics |= _by_sb3_names(update(self.policy, self.masters, batches, objective))
+                first = False
+        self._adapt_kl(metrics["objective/kl"], len(samples))
+        self.steps_done += 1
+        return metrics
+
+    def _pack(self, samples: Sequence[Sample]) -> list[Pack]:
+        """Neighbours into micro-batches of at most `micro_tokens`, a prompt's samples together where they fit."""
+        groups: list[list[int]] = []
+        for row, sample in enumerate(samples):
+            if groups and samples[groups[-1][0]].prompt_ids == sample.prompt_ids:
+                groups[-1].append(row)
+            else:
+                groups.append([row])
+        runs: list[list[int]] = []
+        room = 0
+        for group in groups:
+            size = len(samples[group[0]].prompt_ids) + sum(len(samples[row].response_ids) for row in group)
+            if not runs or size > room:
+                runs.append([])
+                room = self.micro_tokens
+            runs[-1] += group
+            room -= size
+        return [Pack(tuple(run), _tokens([samples[row] for row in run], self.policy.ragged),
+                     tuple(samples[row].id for row in run)) for run in runs]
+
+    @torch.no_grad()
+    def _rollout(self, samples: Sequence[Sample], scores: Sequence[float], packs: Sequence[Pack]) -> Rollout:
+        """The trainer's own logprobs, the reference's and the critic's values, each pack as it will be trained on."""
+        width = max(len(sample.response_ids) for sample in samples)
+        shape = (len(samples), width)
+        old, ref, values, entropy = (torch.zeros(shape) for _ in range(4))
+        mask = torch.zeros(shape, dtype=torch.bool)
+        for pack in packs:
+            rows = torch.tensor(pack.rows)
+            out = self.policy(pack.tokens, entropy=True, values=self.algorithm.credit == "gae", temperature=self.temperature)
+            with self.policy.reference() if self.reference is None else nullcontext():
+                reference = self.policy if self.reference is None else self.reference
+                ref[rows] = pack.tokens.pad(reference(pack.tokens, temperature=self.temperature).logprobs, width)
+            old[rows], entropy[rows] = pack.tokens.pad(out.logprobs, width), pack.tokens.pad(out.entropy, width)
+            if out.values is not None:
+                values[rows] = pack.tokens.pad(out.values, width)
+            mask[rows] = pack.tokens.padded_mask(width)
+        engine = torch.zeros(shape)
+        for row, sample in enumerate(samples):
+            chosen = [logprob for logprob, keep in zip(sample.logprobs, sample.response_mask, strict=True) if keep]
+            engine[row, : len(chosen)] = torch.tensor(chosen)
+        groups = {sample.prompt_ids: index for index, sample in enumerate(samples)}
+        return Rollout(
+            sequences=tuple((*sample.prompt_ids, *sample.response_ids) for sample in samples),
+            prompt_lengths=tuple(len(sample.prompt_ids) for sample in samples), response_mask=mask, old_logprobs=old,
+            ref_logprobs=ref, values=values, scores=torch.tensor(scores, dtype=torch.float32),
+            group_ids=torch.tensor([groups[sample.prompt_ids] for sample in samples]),
+            extras={"engine_logprobs": engine, "entropy": entropy,
+                    "ended": torch.tensor([sample.ended for sample in samples])})
+
+    def _credit(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """(B, T) advantages and returns of the rollout, whole: never of a minibatch."""
+        a, mask = self.algorithm, rollout.response_mask
+        kl = k1(rollout.old_logprobs, rollout.ref_logprobs)
+        if a.credit == "gae":
+            rewards = token_rewards(rollout.scores, kl, mask, self.kl_coef)
+            advantages, returns = gae(rewards, rollout.values, mask, a.gamma, a.gae_lambda)
+        else:
+            # a bandit: the response is one action, so its score pays its whole KL (arXiv:2402.14740, section 3)
+            totals = rollout.scores - self.kl_coef * masked_sum(kl, mask, dim=1)
+            baseline = leave_one_out if a.credit == "leave_one_out" else group_mean
+            advantages, returns = per_token(baseline(totals, rollout.group_ids), mask), torch.zeros_like(kl)
+        return (whiten(advantages, mask) if a.whiten else advantages), returns
+
+    def _minibatches(self, packs: Sequence[Pack], epoch: int) -> list[list[Pack]]:
+        """Packs dealt to `minibatches` updates, in another order each epoch; the packs themselves stay as they are."""
+        generator = torch.Generator().manual_seed(stream_seed(self.seed, "rl", "minibatches", self.steps_done, epoch))
+        order = torch.randperm(len(packs), generator=generator).tolist() if self.algorithm.minibatches > 1 else range(len(packs))
+        dealt = [[packs[index] for place, index in enumerate(order) if place % self.algorithm.minibatches == turn]
+                 for turn in range(self.algorithm.minibatches)]
+        return [minibatch for minibatch in dealt if minibatch]
+
+    def _adapt_kl(self, kl: float, num_samples: int) -> None:
+        if self.algorithm.kl_target is not None:
+            self.kl_coef = next_kl_coef(self.kl_coef, kl, self.algorithm.kl_target, self.algorithm.kl_horizon, num_samples)
+
+    def _describe(self, rollout: Rollout, returns: Tensor) -> dict[str, float]:
+        mask = rollout.response_mask
+        kl = masked_sum(k1(rollout.old_logprobs, rollout.ref_logprobs), mask, dim=1)
+        mismatch = (rollout.extras["engine_logprobs"] - rollout.old_logprobs)[mask].abs()
+        if self.steps_done == 0 and self.temperature == 1.0:
+            preflight.engine_parity(rollout.extras["engine_logprobs"][mask], rollout.old_logprobs[mask],
+                                    "bf16" if self.policy.dtype == torch.bfloat16 else "fp32")
+        return {
+            "objective/score": float(rollout.scores.mean()), "objective/score_std": float(rollout.scores.std(correction=0)),
+            "objective/kl": float(kl.mean()), "objective/kl_coef": self.kl_coef,
+            "objective/entropy": float(masked_mean(rollout.extras["entropy"], mask)),
+            "rollout/length": float(mask.sum(1).float().mean()),
+            "rollout/ended_fraction": float(rollout.extras["ended"].float().mean()),
+            "rollout/engine_mismatch_p99": float(torch.quantile(mismatch, 0.99)),
+            **({"train/explained_variance": float(explained_variance(rollout.values, returns, mask))}
+               if self.algorithm.credit == "gae" else {}),
+        }
+
+
+class Surrogate:
+    """The RL objective: policy, value and entropy terms, each counted in response tokens."""
+
+    def __init__(self, algorithm: Algorithm, temperature: float, check_ratio: bool) -> None:
+        self.algorithm, self.temperature, self.check_ratio = algorithm, temperature, check_ratio
+
+    def counts(self, batch: MicroBatch) -> Mapping[str, float]:
+        count = float(batch.tokens.response_mask.sum())
+        return {"policy": count, "value": count, "entropy": count}
+
+    def terms(self, policy: Policy, batch: MicroBatch) -> Sequence[Term]:
+        a, fields = self.algorithm, batch.fields
+        out = policy(batch.tokens, entropy=a.ent_coef > 0, values=a.credit == "gae", temperature=self.temperature)
+        assert out.logprobs is not None
+        if self.check_ratio:
+            preflight.first_ratio(out.logprobs.detach(), fields["old_logprobs"])
+        if a.clip_range is None:
+            terms = [Term("policy", policy_gradient_loss(out.logprobs, fields["advantages"]))]
+        else:
+            terms = [Term("policy", clipped_policy_loss(out.logprobs, fields["old_logprobs"], fields["advantages"],
+                                                        clip_range=a.clip_range, dual_clip=a.dual_clip))]
+        if out.values is not None:
+            value = clipped_value_loss(out.values, fields["values"], fields["returns"], clip_range=a.value_clip)
+            value = replace(value, stats={"squared_error": value.stats["squared_error"]})
+            terms.append(Term("value", value, a.vf_coef))
+        if out.entropy is not None:
+            terms.append(Term("entropy", LossSum(-out.entropy.sum(), out.entropy.new_tensor(float(out.entropy.numel()))), a.ent_coef))
+        return terms
+
+
+def _tokens(samples: Sequence[Sample], share: bool) -> TokenBatch:
+    """Prompts and responses as sampled; labels are the tokens the policy chose."""
+    lengths = [len(sample.prompt_ids) for sample in samples]
+    return TokenBatch.pack([(*sample.prompt_ids, *sample.response_ids) for sample in samples],
+                           [(False,) * len(sample.prompt_ids) + sample.response_mask for sample in samples],
+                           lengths if share else None)
+
+
+def _fields(pack: Pack, rollout: Rollout, advantages: Tensor, returns: Tensor) -> MicroBatch:
+    """A pack with what its loss needs, from (B, T) back to its own labels (L,)."""
+    rows = torch.tensor(pack.rows)[pack.tokens.sequence_of_label]
+    columns = pack.tokens.label_columns()
+    padded = {"old_logprobs": rollout.old_logprobs, "values": rollout.values, "advantages": advantages, "returns": returns}
+    return MicroBatch(tokens=pack.tokens, rows=pack.names,
+                      fields={name: value[rows, columns] for name, value in padded.items()})
+
+
+_NAMES = {"policy": "train/policy_loss", "value": "train/value_loss", "entropy": "train/entropy_loss",
+          "clipped": "train/clip_fraction", "approx_kl": "train/approx_kl", "squared_error": "train/value_squared_error"}
+
+
+def _by_sb3_names(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {_NAMES.get(name, f"train/{name}"): value for name, value in metrics.items()}

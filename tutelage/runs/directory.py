@@ -1,0 +1,83 @@
+"""Executions of stages: one directory a run, so that what was interrupted goes on where it stopped.
+
+    runs/STAGE-NAME-KEY/run.json        what was asked, and the circumstances numbers depend on
+    runs/STAGE-NAME-KEY/config.toml     the resolved configuration
+    runs/STAGE-NAME-KEY/metrics.jsonl   one line a step
+    runs/STAGE-NAME-KEY/checkpoints/    the last good state; gone when the artifact is made
+
+A run is named by what was asked (`Manifest.key`): asking the same again finds it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tutelage.config import plain_to_toml
+from tutelage.errors import ResumeError
+from tutelage.lineage import Manifest
+from tutelage.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's directory; `circumstances` are those it began under, and must go on under."""
+
+    path: Path
+    circumstances: Mapping[str, Any]
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def finish(self) -> None:
+        """The artifact is made: what was only needed to go on is taken away."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+
+def run_path(project: Project, manifest: Manifest) -> Path:
+    return project.runs / f"{manifest.stage}-{manifest.name}-{manifest.key[:8]}"
+
+
+def recorded(project: Project, manifest: Manifest) -> Mapping[str, Any] | None:
+    """The circumstances of the run that was begun for `manifest`, or None where none was."""
+    try:
+        return dict(json.loads((run_path(project, manifest) / "run.json").read_text(encoding="utf-8"))["circumstances"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise ResumeError(f"{run_path(project, manifest) / 'run.json'} is damaged. Remove that directory to begin anew.") from None
+
+
+def begin(project: Project, manifest: Manifest, circumstances: Mapping[str, Any], allow_drift: bool = False) -> Run:
+    """The run for `manifest`: a new one, or the one that was interrupted.
+
+    Raises:
+        ResumeError: if it was begun under other circumstances, each named; numbers would differ from an undisturbed run.
+    """
+    path, before = run_path(project, manifest), recorded(project, manifest)
+    if before is not None:
+        drift = [f"{name} was {before.get(name)!r}, is {circumstances.get(name)!r}"
+                 for name in sorted({*before, *circumstances}) if before.get(name) != circumstances.get(name)]
+        if drift and not allow_drift:
+            raise ResumeError(f"the run {path.name} cannot go on as it was begun: {'; '.join(drift)}. Meet these, or remove "
+                              f"{path} to begin anew.")
+        return Run(path, before)
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "config.toml").write_text(plain_to_toml(manifest.config), encoding="utf-8")
+    asked = {"stage": manifest.stage, "kind": manifest.kind, "name": manifest.name, "key": manifest.key,
+             "parents": dict(manifest.parents), "config": dict(manifest.config), "seeds": dict(manifest.seeds)}
+    draft = path / ".run.json"
+    draft.write_text(json.dumps({**asked, "circumstances": dict(circumstances)}, ensure_ascii=False, indent=1) + "\n",
+                     encoding="utf-8")
+    os.replace(draft, path / "run.json")      # last, so that a run with circumstances is a run that was begun
+    return Run(path, circumstances)

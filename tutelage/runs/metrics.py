@@ -1,0 +1,47 @@
+"""Where metrics go: one JSON line a step."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+
+class JsonLines:
+    """Appends `{"step": n, …}` lines; what an interrupted run wrote after its last checkpoint is taken back first."""
+
+    def __init__(self, path: Path, first_step: int) -> None:
+        kept = [line for line in _lines(path) if line["step"] < first_step]
+        draft = path.with_suffix(".draft")
+        draft.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        os.replace(draft, path)
+        self._file = open(path, "a", encoding="utf-8")      # noqa: SIM115 closed by close()
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """All lines of a run's metrics, in order."""
+    return list(_lines(path))
+
+
+def curve(path: Path, name: str) -> tuple[list[float], list[float]]:
+    """Steps (from 1) and values of one metric."""
+    points = [(line["step"] + 1, line[name]) for line in _lines(path) if name in line]
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _lines(path: Path) -> Iterator[dict[str, float]]:
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:      # the last line of a killed process
+            return

@@ -1,0 +1,89 @@
+"""The one place where gradients are taken.
+
+`update` makes one optimizer step out of micro-batches, whatever the stage; `runs.steps` counts the steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from tutelage.algorithms import LossSum
+from tutelage.batch import TokenBatch
+from tutelage.errors import TrainingError
+from tutelage.models.policy import Policy
+from tutelage.protocols import OneRank, Ranks
+from tutelage.training.optimizer import Masters
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One part of a loss: `weight * sum / count`, where the count is taken over the whole step (D5)."""
+
+    name: str
+    loss: LossSum
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicroBatch:
+    """What goes through the model at once. `rows` name the records, for messages; `fields` are the objective's own."""
+
+    tokens: TokenBatch
+    rows: tuple[str, ...]
+    fields: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Objective(Protocol):
+    def counts(self, batch: MicroBatch) -> Mapping[str, float]:
+        """What each term will count in `batch`, known from masks alone, before any forward."""
+        ...
+
+    def terms(self, policy: Policy, batch: MicroBatch) -> Sequence[Term]: ...
+
+
+def update(policy: Policy, masters: Masters, batches: Sequence[MicroBatch], objective: Objective,
+           ranks: Ranks | None = None) -> dict[str, float]:
+    """One optimizer step; its gradient does not depend on how the rows were split into `batches`.
+
+    Every term is divided once, by its count over all micro-batches and ranks, so there is no mean of means
+    (transformers#34191, trl#2604).
+
+    Returns:
+        `loss`, each term's mean, each statistic divided by its term's count, `grad_norm`, `lr`, `tokens`.
+    Raises:
+        TrainingError: if a loss is not finite; the rows are named and no weight was changed.
+    """
+    totals = _global_counts(batches, objective, ranks or OneRank())
+    sums: dict[str, float] = {}
+    loss = 0.0
+    for batch in batches:
+        micro_loss = torch.zeros(())
+        for term in objective.terms(policy, batch):
+            share = term.weight / max(totals[term.name], 1.0)
+            micro_loss = micro_loss + share * term.loss.sum
+            for name, value in ((term.name, term.loss.sum.detach()), *term.loss.stats.items()):
+                sums[name] = sums.get(name, 0.0) + float(value) / max(totals[term.name], 1.0)
+        if not math.isfinite(float(micro_loss.detach())):
+            raise TrainingError(f"the loss is {float(micro_loss.detach())} in rows {', '.join(batch.rows[:5])}"
+                                f"{' …' if len(batch.rows) > 5 else ''}; no weight was changed. Look at these rows, or lower "
+                                "the learning rate.")
+        micro_loss.backward()
+        loss += float(micro_loss.detach())
+    rate = masters.learning_rate
+    return {"loss": loss, **sums, "grad_norm": masters.step(), "lr": rate,
+            "tokens": float(sum(batch.tokens.num_tokens for batch in batches))}
+
+
+def _global_counts(batches: Sequence[MicroBatch], objective: Objective, ranks: Ranks) -> dict[str, float]:
+    counts: dict[str, float] = {}
+    for batch in batches:
+        for name, count in objective.counts(batch).items():
+            counts[name] = counts.get(name, 0.0) + count
+    names = sorted(counts)
+    return dict(zip(names, ranks.sum([counts[name] for name in names]), strict=True))

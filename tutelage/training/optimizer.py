@@ -1,0 +1,133 @@
+"""AdamW over fp32 master weights behind a module that computes in another precision (D3).
+
+A pure-bf16 weight of 1.0 ignores every update below 0.004; the masters keep them. Gradients arrive in the arithmetic's
+precision once a micro-batch and are summed in fp32 at once, so that accumulation loses nothing either.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.errors import ConfigError, PreflightError, ResumeError, TrainingError
+from tutelage.training.config import Optimizer
+
+
+class Masters:
+    """Owns the fp32 masters of a module's trainable parameters, and the optimizer over them.
+
+    `step()` updates the masters and publishes them into the module; the module's own `.grad` stay empty.
+    """
+
+    def __init__(self, module: nn.Module, config: Optimizer, total_steps: int) -> None:
+        self.config = config
+        self.total_steps = total_steps
+        self.steps_done = 0
+        self._parameters = {name: value for name, value in module.named_parameters() if value.requires_grad}
+        if not self._parameters:
+            raise ConfigError("nothing to train: every parameter is frozen.")
+        self._masters = {name: value if value.dtype == torch.float32 else value.detach().float().requires_grad_()
+                         for name, value in self._parameters.items()}
+        for name, value in self._parameters.items():
+            if self._masters[name] is not value:
+                value.register_post_accumulate_grad_hook(self._collect(self._masters[name]))
+        embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
+        decayed = {name for name, value in self._parameters.items() if value.ndim >= 2 and id(value) not in embeddings}
+        groups = [{"params": [self._masters[n] for n in self._masters if (n in decayed) == decay],
+                   "weight_decay": config.weight_decay if decay else 0.0} for decay in (True, False)]
+        self._adamw = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr,
+                                        betas=config.betas, eps=config.eps, fused=True)
+
+    @staticmethod
+    def _collect(master: Tensor) -> Any:
+        def add(parameter: Tensor) -> None:
+            assert parameter.grad is not None
+            master.grad = parameter.grad.float() if master.grad is None else master.grad.add_(parameter.grad)
+            parameter.grad = None
+        return add
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step: warm-up from lr / warm-up steps, then the schedule."""
+        c, step = self.config, self.steps_done
+        warmup = math.ceil(c.warmup_fraction * self.total_steps)
+        if step < warmup:
+            return c.lr * (step + 1) / warmup
+        done = min(1.0, (step - warmup) / max(1, self.total_steps - warmup))
+        falling = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[c.schedule]
+        return c.lr * (c.final_fraction + (1 - c.final_fraction) * falling)
+
+    def step(self) -> float:
+        """Clip, update, publish; returns the L2 norm of the gradient before clipping.
+
+        Raises:
+            TrainingError: if the norm is not finite; masters and module are left as they were.
+        """
+        if self.steps_done == 0:
+            self._check_all_reached()
+        gradients = [master.grad for master in self._masters.values() if master.grad is not None]
+        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+        if not math.isfinite(norm):
+            raise TrainingError(f"the gradient norm is {norm} at step {self.steps_done + 1}; no weight was changed. "
+                                "Lower the learning rate, or look at the rows of this step.")
+        limit = self.config.max_grad_norm
+        if limit > 0 and norm > limit:
+            torch._foreach_mul_(gradients, limit / norm)
+        for group in self._adamw.param_groups:
+            group["lr"] = self.learning_rate
+        first = self.steps_done == 0
+        before = {name: value.detach().clone() for name, value in self._parameters.items()} if first else {}
+        self._adamw.step()
+        self._adamw.zero_grad(set_to_none=True)
+        self.publish()
+        self.steps_done += 1
+        if first and not any(not torch.equal(before[name], value) for name, value in self._parameters.items()):
+            raise PreflightError(f"something learns: after the first step no parameter changed (gradient norm {norm:.3g}, "
+                                 f"learning rate {self._adamw.param_groups[0]['lr']:.3g}).")
+        return norm
+
+    def _check_all_reached(self) -> None:
+        unreached = [name for name, master in self._masters.items() if master.grad is None]
+        if unreached:
+            raise PreflightError(f"something learns: the loss does not depend on {len(unreached)} trainable parameters "
+                                 f"(first: {unreached[0]}). Freeze them, or give the loss the term that trains them.")
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """Copy the masters into the module that computes, rounding to its precision."""
+        for name, value in self._parameters.items():
+            if self._masters[name] is not value:
+                value.copy_(self._masters[name])
+
+    def state(self) -> dict[str, Any]:
+        """Everything a bit-identical continuation needs: masters, both moments, steps."""
+        moments = {name: self._adamw.state[master] for name, master in self._masters.items()}
+        return {"steps_done": self.steps_done, "masters": {name: value.detach() for name, value in self._masters.items()},
+                "moments": {name: {key: value for key, value in state.items()} for name, state in moments.items()}}
+
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        if set(state["masters"]) != set(self._masters):
+            difference = sorted(set(state["masters"]) ^ set(self._masters))
+            raise ResumeError(f"the checkpoint trains other parameters than this run (first difference: {difference[0]}).")
+        self.steps_done = state["steps_done"]
+        for name, master in self._masters.items():
+            master.copy_(state["masters"][name])
+            self._adamw.state[master] = {key: value.clone() for key, value in state["moments"].get(name, {}).items()}
+        self.publish()
+
+
+def freeze_layers(policy: nn.Module, count: int) -> None:
+    """Leave the first `count` blocks and the embeddings untrained; the head goes with the embeddings it is tied to."""
+    if count == 0:
+        return
+    blocks = next((module for name, module in policy.named_modules() if isinstance(module, nn.ModuleList)), None)
+    if blocks is None or count >= len(blocks):
+        raise ConfigError(f"frozen_layers {count}: the model has {0 if blocks is None else len(blocks)} blocks; "
+                          "wanted fewer than that.")
+    for module in (*(m for m in policy.modules() if isinstance(m, nn.Embedding)), *blocks[:count]):
+        module.requires_grad_(False)

@@ -1,0 +1,138 @@
+"""Supervised fine-tuning: instructions in, a model artifact out.
+
+L labels of all responses · the loss is the mean of -log p(label) over all labels of a step
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from tutelage.algorithms import negative_log_likelihood
+from tutelage.config import to_plain
+from tutelage.console import console
+from tutelage.data.chat import ChatTemplate, Rendered
+from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
+from tutelage.data.loader import collate, epoch_batches, micro_batches
+from tutelage.data.template import TaggedTemplate
+from tutelage.data.truncation import Truncation, fit
+from tutelage.errors import DataError
+from tutelage.lineage import Manifest
+from tutelage.models.circumstances import begin_run
+from tutelage.models.load import load_policy, load_tokenizer, resolve, save_policy
+from tutelage.models.policy import Policy
+from tutelage.project import Artifact, Project
+from tutelage.records import Instruction
+from tutelage.runs.metrics import read_metrics
+from tutelage.runs.steps import steps
+from tutelage.training import preflight
+from tutelage.training.loop import MicroBatch, Term, update
+from tutelage.training.optimizer import Masters, freeze_layers
+from tutelage.tuning.config import SFT, Template
+
+
+class NegativeLogLikelihood:
+    """The SFT objective: one term, counted in labels."""
+
+    def counts(self, batch: MicroBatch) -> Mapping[str, float]:
+        return {"nll": float(batch.tokens.response_mask.sum())}
+
+    def terms(self, policy: Policy, batch: MicroBatch) -> Sequence[Term]:
+        logprobs = policy(batch.tokens).logprobs
+        assert logprobs is not None
+        return [Term("nll", negative_log_likelihood(logprobs))]
+
+
+def sft(project: Project, config: SFT) -> Artifact:
+    """Make the model `config` asks for, or give the one that was made from just that.
+
+    Raises:
+        DataError: if the data holds no instructions; ModelError, PreflightError, TrainingError, ResumeError.
+    """
+    source = resolve(config.model, project)
+    data = load_dataset(resolve_dataset(project, config.data))
+    if data.kind != "instruction":
+        raise DataError(f"sft trains on instructions; {config.data} holds records of kind {data.kind}.")
+    tokenizer = load_tokenizer(source.path)
+    template = chat_template(config.template, source.path, tokenizer)
+    manifest = Manifest(kind="model", name=config.name, stage="sft", parents={"model": source.ref, **data.parents},
+                        sources=data.sources, template=template.sha256, config=to_plain(config), seeds={"seed": config.seed})
+    if (done := project.made_from(manifest.key)) is not None:
+        return done
+    run = begin_run(project, manifest, config.precision)
+    precision = run.circumstances["precision"]
+    rows, truncation = render_rows(data, template, config)
+    console.print(f"sft: {truncation} (at most {config.max_length} tokens); precision {precision}")
+    preflight.labels(rows)
+    preflight.end_of_turn(rows, template, truncation.cut)
+    preflight.one_bos(rows, tokenizer.bos_token_id)
+
+    policy = load_policy(source.path, precision, adapter=config.adapter if config.adapter.rank else None)
+    if policy.has_adapter:
+        probe = collate(list(rows.values())[:2])
+        preflight.adapter_off(policy, load_policy(source.path, precision).evaluate_logprobs(probe), probe)
+    freeze_layers(policy, config.optimizer.frozen_layers)
+    order = Order(rows, config)
+    masters = Masters(policy, config.optimizer, order.total)
+    objective = NegativeLogLikelihood()
+    steps(run, {"masters": masters}, order.total,
+          lambda i: update(policy, masters, order.step(i), objective), "SFT", shown=("loss", "lr"))
+
+    measured = read_metrics(run.metrics)
+    facts = {**run.circumstances, "rows": len(rows), "steps": order.total, "truncation": str(truncation),
+             "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
+    with project.writing(replace(manifest, facts=facts)) as directory:
+        save_policy(policy, tokenizer, directory)
+        template.save(directory)
+        first = next(iter(rows.values()))
+        preflight.reload(policy, directory, collate([first]), precision)
+        preflight.train_is_serve(template, directory, data.records[0].messages)
+    run.finish()
+    made = project.made_from(manifest.key)
+    assert made is not None
+    return made
+
+
+def chat_template(declared: Template, path: Any, tokenizer: Any) -> ChatTemplate:
+    """The template the project declares, else the one saved with the model, else the tokenizer's own."""
+    if not declared.declared:
+        return ChatTemplate.load(path, tokenizer)
+    return ChatTemplate.declared(tokenizer, TaggedTemplate(**to_plain(declared)))
+
+
+def render_rows(data: Dataset, template: ChatTemplate, config: SFT) -> tuple[dict[str, Rendered], Truncation]:
+    """Rendered rows by record id, within `max_length`; what did not fit is counted. Equal rows are told apart by place."""
+    rows: dict[str, Rendered] = {}
+    counts = {"kept": 0, "cut": 0, "dropped": 0}
+    for place, record in enumerate(data.records):
+        assert isinstance(record, Instruction)
+        whole = template.render(record.messages, config.trained)
+        row = fit(whole, config.max_length, config.too_long)
+        counts["dropped" if row is None else "kept" if len(row.ids) == len(whole.ids) else "cut"] += 1
+        if row is not None:
+            rows[record.id if record.id not in rows else f"{record.id}#{place}"] = row
+    return rows, Truncation(**counts)
+
+
+class Order:
+    """Which rows each step trains on: a pure function of rows, seed and step."""
+
+    def __init__(self, rows: Mapping[str, Rendered], config: SFT) -> None:
+        self.names, self.rows, self.config = list(rows), list(rows.values()), config
+
+    @cached_property
+    def batches(self) -> list[list[int]]:
+        lengths = [len(row.ids) for row in self.rows]
+        return [batch for epoch in range(self.config.epochs)
+                for batch in epoch_batches(lengths, self.config.seed, epoch, self.config.batch_tokens)]
+
+    @property
+    def total(self) -> int:
+        return len(self.batches)
+
+    def step(self, i: int) -> list[MicroBatch]:
+        named = {id(self.rows[index]): self.names[index] for index in self.batches[i]}
+        runs = micro_batches([self.rows[index] for index in self.batches[i]], self.config.micro_tokens)
+        return [MicroBatch(tokens=collate(run), rows=tuple(named[id(row)] for row in run)) for run in runs]
