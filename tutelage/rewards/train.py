@@ -6,6 +6,7 @@ B unique responses of a batch · K pairs among them
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -53,18 +54,21 @@ class BradleyTerry:
                                                  fields["label"], self.centring, fields["weight"]))]
 
 
-def train_reward(project: Project, config: RewardModel, preferences: Sequence[Preference] | None = None) -> Artifact:
+def train_reward(project: Project, config: RewardModel, preferences: Sequence[Preference] | None = None,
+                 parents: Mapping[str, str] | None = None, people: Mapping[str, Any] | None = None) -> Artifact:
     """Make the reward model `config` asks for, or give the one that was made from just that.
 
     Args:
         preferences: the terms to train on; None reads the data set `config.data` names.
+        parents: what else went in, by role, for the manifest: the samples that were judged.
+        people: who judged, for the manifest: annotator id -> {kind, judgments}; None knows their kinds only.
     """
     source = resolve(config.model, project)
     terms, origin = _terms(project, config, preferences)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
-    manifest = Manifest(kind="reward", name=config.name, stage="reward", parents={"model": source.ref, **origin["parents"]},
-                        sources=origin["sources"], people=_people(terms), template=template.sha256, config=to_plain(config),
+    manifest = Manifest(kind="reward", name=config.name, stage="reward", parents={"model": source.ref, **(parents or {}), **origin["parents"]},
+                        sources=origin["sources"], people=people or _people(terms), template=template.sha256, config=to_plain(config),
                         seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
@@ -123,14 +127,13 @@ def _terms(project: Project, config: RewardModel,
     if not preferences:
         raise DataError("there is no judgment to train on. Import some: tutelage feedback import FILE.")
     terms = list(preferences)
-    return terms, {"parents": {"feedback": f"{len(terms)} terms#{content_hash([term.to_json() for term in terms])}"}, "sources": {}}
+    feedback = f"{len(terms)} terms#{content_hash([term.to_json() for term in terms])}"
+    return terms, {"parents": {"feedback": feedback}, "sources": {}}
 
 
 def _people(terms: Sequence[Preference]) -> dict[str, Any]:
-    counts: dict[str, int] = {}
-    for term in terms:
-        counts[term.annotator] = counts.get(term.annotator, 0) + max(1, len(term.judgment_ids))
-    return {kind: {"judgments": count} for kind, count in sorted(counts.items())}
+    counts = Counter(kind for term in terms for kind in [term.annotator] * max(1, len(term.judgment_ids)))
+    return {f"unnamed ({kind})": {"kind": kind, "judgments": count} for kind, count in sorted(counts.items())}
 
 
 def split_groups(groups: Sequence[Group], fraction: float, seed: int) -> tuple[list[Group], list[Group]]:

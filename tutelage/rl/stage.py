@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
-from tutelage.data.datasets import load_dataset, resolve_dataset
+from tutelage.data.datasets import load_dataset, prompts_of, resolve_dataset
 from tutelage.data.loader import permutation
-from tutelage.errors import DataError
 from tutelage.generation.engine import Engine
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve, save_policy
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Generate, Score
-from tutelage.records import Instruction, Prompt, Sample, Sampling
+from tutelage.records import Prompt, Sample, Sampling
 from tutelage.rl.config import RL
 from tutelage.rl.presets import algorithm
 from tutelage.rl.trainer import PolicyTrainer, _tokens
@@ -108,16 +106,3 @@ def _shape(score: float, sample: Sample, config: RL) -> float:
     """The score that is optimised: clipped, less the penalty for a turn that did not end."""
     clipped = max(-config.reward_clip, min(config.reward_clip, score))
     return clipped - (0.0 if sample.ended else config.missing_end_penalty)
-
-
-def prompts_of(records: Sequence[Any]) -> list[Prompt]:
-    """Prompts as they are; of instructions their prompts.
-
-    Raises:
-        DataError: if the records are neither.
-    """
-    if all(isinstance(record, Prompt) for record in records):
-        return list(records)
-    if all(isinstance(record, Instruction) for record in records):
-        return [Prompt(id=record.id, messages=record.prompt) for record in records]
-    raise DataError("wanted prompts or instructions, got preferences. Give a data set of prompts.")

@@ -1,0 +1,57 @@
+"""The maths of learning from feedback: tensors in, tensors out. No model, no tokenizer, no configuration.
+
+One function for each idea; papers and tests are listed in docs/papers.md.
+"""
+
+from tutelage.algorithms.advantages import gae, group_mean, leave_one_out, monte_carlo, per_token
+from tutelage.algorithms.kl import KL_ESTIMATORS, exact_kl, k1, k2, k3, next_kl_coef
+from tutelage.algorithms.logprobs import log_softmax_gather, token_logprobs
+from tutelage.algorithms.losses import LossSum
+from tutelage.algorithms.masked import keep, masked_count, masked_mean, masked_sum, masked_var, whiten
+from tutelage.algorithms.policy_loss import (
+    approx_kl,
+    clip_fraction,
+    clipped_policy_loss,
+    clipped_value_loss,
+    explained_variance,
+    policy_gradient_loss,
+)
+from tutelage.algorithms.returns import discounted_returns, last_token_index, token_rewards
+from tutelage.algorithms.reward_loss import bradley_terry_loss
+from tutelage.algorithms.sft_loss import negative_log_likelihood
+from tutelage.algorithms.shapes import check_shapes
+
+__all__ = [
+    "KL_ESTIMATORS",
+    "LossSum",
+    "approx_kl",
+    "bradley_terry_loss",
+    "check_shapes",
+    "clip_fraction",
+    "clipped_policy_loss",
+    "clipped_value_loss",
+    "discounted_returns",
+    "exact_kl",
+    "explained_variance",
+    "gae",
+    "group_mean",
+    "k1",
+    "k2",
+    "k3",
+    "keep",
+    "last_token_index",
+    "leave_one_out",
+    "log_softmax_gather",
+    "masked_count",
+    "masked_mean",
+    "masked_sum",
+    "masked_var",
+    "monte_carlo",
+    "negative_log_likelihood",
+    "next_kl_coef",
+    "per_token",
+    "policy_gradient_loss",
+    "token_logprobs",
+    "token_rewards",
+    "whiten",
+]

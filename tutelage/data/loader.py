@@ -1,0 +1,113 @@
+"""The order rows are trained in and how they share a batch: pure functions of lengths, seed and position.
+
+Nothing here draws from a generator that something else draws from, so a run that is resumed, or evaluates more often,
+sees the same batches.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tutelage.batch import TokenBatch
+from tutelage.data.chat import Rendered
+from tutelage.errors import ConfigError, DataError
+from tutelage.seeds import stream_seed
+
+WINDOW = 64      # examples looked at for one that fills a batch; larger packs tighter and shuffles less
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where in the data a run stands: `step` batches of `epoch` are done. It is all a checkpoint needs to go on."""
+
+    epoch: int = 0
+    step: int = 0
+
+    def after(self, num_batches: int) -> Position:
+        """The position one batch later, where the epoch has `num_batches`."""
+        return Position(self.epoch, self.step + 1) if self.step + 1 < num_batches else Position(self.epoch + 1, 0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "step": self.step}
+
+
+def permutation(n: int, seed: int, epoch: int) -> list[int]:
+    """0..n-1 shuffled for one epoch; the same in every process and in every release of Python and torch."""
+    # Only Random.random() is promised never to change; shuffle and sample are not.
+    generator = random.Random(stream_seed(seed, "data", "order", epoch))
+    keys = [generator.random() for _ in range(n)]
+    return sorted(range(n), key=keys.__getitem__)
+
+
+def pack_by_tokens(lengths: Sequence[int], order: Sequence[int], token_budget: int,
+                   max_sequences: int | None = None, window: int = WINDOW) -> list[list[int]]:
+    """Indices of `order` grouped into batches of at most `token_budget` tokens; every index once, no example split.
+
+    Each batch begins with the example that has waited longest and is filled with the longest among the next `window`
+    that still fits: nearly full batches, and no example is put off by more than a window of batches.
+
+    Raises:
+        DataError: if an example alone is over the budget.
+        ConfigError: if a limit is not positive.
+    """
+    if token_budget < 1 or window < 1 or (max_sequences is not None and max_sequences < 1):
+        raise ConfigError(f"pack_by_tokens got token_budget {token_budget}, max_sequences {max_sequences}, window "
+                          f"{window}; wanted all positive.")
+    if over := [index for index in order if lengths[index] > token_budget]:
+        raise DataError(f"{len(over)} of {len(order)} rows are longer than the batch of {token_budget} tokens (first: "
+                        f"row {over[0]} with {lengths[over[0]]}). Lower max_length, or raise the batch's tokens.")
+    batches: list[list[int]] = []
+    upcoming = iter(order)
+    waiting: list[int] = []
+    while True:
+        _refill(waiting, upcoming, window)
+        if not waiting:
+            return batches
+        batch = [waiting.pop(0)]
+        room = token_budget - lengths[batch[0]]
+        while max_sequences is None or len(batch) < max_sequences:
+            _refill(waiting, upcoming, window)
+            fitting = [at for at, index in enumerate(waiting) if lengths[index] <= room]
+            if not fitting:
+                break
+            best = max(fitting, key=lambda at: (lengths[waiting[at]], -at))      # of equals the one that waited longer
+            batch.append(waiting.pop(best))
+            room -= lengths[batch[-1]]
+        batches.append(batch)
+
+
+def _refill(waiting: list[int], upcoming: Any, window: int) -> None:
+    while len(waiting) < window:
+        index = next(upcoming, None)
+        if index is None:
+            return
+        waiting.append(index)
+
+
+def epoch_batches(lengths: Sequence[int], seed: int, epoch: int, token_budget: int,
+                  max_sequences: int | None = None) -> list[list[int]]:
+    """All batches of an epoch. To resume at a `Position`, take them from its `step` on."""
+    return pack_by_tokens(lengths, permutation(len(lengths), seed, epoch), token_budget, max_sequences)
+
+
+def micro_batches(rows: Sequence[Rendered], token_budget: int) -> list[list[Rendered]]:
+    """One step's rows in order, cut into runs of at most `token_budget` tokens. A row over the budget stands alone:
+    what a step trains on is never changed by how much memory there is.
+    """
+    runs: list[list[Rendered]] = []
+    room = 0
+    for row in rows:
+        if not runs or len(row.ids) > room:
+            runs.append([])
+            room = token_budget
+        runs[-1].append(row)
+        room -= len(row.ids)
+    return runs
+
+
+def collate(rows: Sequence[Rendered]) -> TokenBatch:
+    """B rows laid end to end."""
+    return TokenBatch.pack([row.ids for row in rows], [row.response_mask for row in rows])

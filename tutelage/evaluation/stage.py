@@ -1,0 +1,222 @@
+"""The evaluation stage: models and held-out prompts in, a report artifact out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tutelage.config import to_plain
+from tutelage.console import console
+from tutelage.data.chat import ChatTemplate
+from tutelage.data.datasets import load_dataset, resolve_dataset
+from tutelage.errors import ConfigError
+from tutelage.evaluation.compare import Comparison, compare
+from tutelage.evaluation.config import Evaluate
+from tutelage.evaluation.contestant import Contestant
+from tutelage.evaluation.measure import kl_to_reference, perplexity
+from tutelage.evaluation.report import report_from_comparison, side_by_side
+from tutelage.generation import config as generation
+from tutelage.generation.stage import load_samples, sample
+from tutelage.lineage import Manifest
+from tutelage.models.circumstances import begin_run
+from tutelage.models.load import load_policy, load_tokenizer, resolve
+from tutelage.project import Artifact, Project
+from tutelage.protocols import Score
+from tutelage.records import AnnotatorKind, Sample, Scores
+from tutelage.reporting.html import render_html
+from tutelage.reporting.model_card import CardInfo, DataUsed, model_card
+from tutelage.reporting.report import Curve, Language, Line, Node, People, Report, lineage_node
+from tutelage.runs.directory import run_path
+from tutelage.runs.metrics import curve
+from tutelage.statistics import Estimate
+
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+# stage -> the metrics of its run that the page shows: name, title, unit
+CURVES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "sft": (("loss", "SFT loss", "nats a token"),),
+    "reward": (("loss", "Reward model loss", "nats a judgment"), ("accuracy", "Reward model accuracy", "share of the step's pairs")),
+    "rl": (("reward/total", "Reward in RL", "standard deviations"), ("objective/kl", "KL to the reference", "nats a response"),
+           ("objective/entropy", "Entropy", "nats a token"), ("rollout/length", "Response length", "tokens"),
+           ("train/clip_fraction", "Clip fraction", "share of tokens")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A model's part of an evaluation, before anything is compared."""
+
+    name: str
+    artifact: Artifact            # its samples
+    samples: list[Sample]
+    kl: list[float] | None        # one a sample, its prompt's plain sample's
+    perplexity: Estimate | None
+
+
+def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | None = None, *, judged_by: AnnotatorKind = "scripted",
+             parents: Mapping[str, str] | None = None, people: Sequence[People] = (), limits: Sequence[str] = ()) -> Artifact:
+    """Compare what `config` names, or give the report that was made of just that.
+
+    Args:
+        truth: grades every sample; its parts are reported too. `judged_by` says what kind of annotator it is.
+        reward: a reward model's score, shown beside the truth, and what chooses the best of several.
+        parents: what else went in, by role, for the manifest.
+    """
+    if len(config.models) < 2:
+        raise ConfigError("evaluate compares models: give at least two with --models A B.")
+    names = config.names or config.models
+    reference = config.reference or names[0]
+    sources = {name: resolve(model, project) for name, model in zip(names, config.models, strict=True)}
+    data = load_dataset(resolve_dataset(project, config.data))
+    manifest = Manifest(kind="report", name=config.name, stage="evaluate", sources=data.sources, config=to_plain(config),
+                        parents={**{name: source.ref for name, source in sources.items()}, **data.parents, **(parents or {})},
+                        seeds={"seed": config.seed})
+    if (done := project.made_from(manifest.key)) is not None:
+        return done
+    run = begin_run(project, manifest, config.precision)
+    precision = str(run.circumstances["precision"])
+    measured = [_measure(project, config, name, model, sources[reference].path, precision)
+                for name, model in zip(names, config.models, strict=True)]
+    contestants = []
+    with console.progress("Grading", len(measured), "models") as bar:
+        for each in measured:
+            scores = reward.score(each.samples) if reward is not None else None
+            contestants.append(Contestant(name=each.name, samples=each.samples, grades=truth.score(each.samples), kl=each.kl,
+                                          reward=scores.total if scores else None, perplexity=each.perplexity))
+            if each.name == config.best_of and scores is not None:
+                contestants.append(best_of(contestants[-1], scores, f"{each.name}, best of {config.per_prompt}"))
+            bar.advance(1)
+    comparison = compare(contestants, reference, config.seed)
+    facts = {"comparison": comparison.to_json()}
+    with project.writing(replace(manifest, facts={
+            **run.circumstances, "prompts": comparison.num_prompts,
+            "samples": {each.name: each.artifact.parent_ref for each in measured}})) as directory:
+        (directory / "report.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        examples = side_by_side(contestants, seed=config.seed)
+        tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
+        settings = {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}
+        for language in LANGUAGES:
+            report = report_from_comparison(comparison, curves_of(project, manifest), examples, tree, settings, language,
+                                            focus=names[-1], judged_by=judged_by, notes=limits)
+            suffix = "" if language == "en" else f".{language}"
+            (directory / f"report{suffix}.html").write_text(render_html(report), encoding="utf-8")
+            card = _card(project, config.models[-1], names[-1], report, people, tuple(limits))
+            (directory / f"MODEL_CARD{suffix}.md").write_text(card, encoding="utf-8")
+            if language == "en":
+                (directory / "quoted.json").write_text(json.dumps(list(report.quoted)) + "\n", encoding="utf-8")
+    run.finish()
+    made = project.made_from(manifest.key)
+    assert made is not None
+    return made
+
+
+def load_comparison(artifact: Artifact) -> dict[str, Any]:
+    """The numbers of a report artifact."""
+    value: dict[str, Any] = json.loads((artifact.path / "report.json").read_text(encoding="utf-8"))["comparison"]
+    return value
+
+
+def best_of(contestant: Contestant, scores: Scores, name: str) -> Contestant:
+    """Of each prompt's samples the one the reward likes best: what RL must beat to be worth its trouble.
+
+    Its KL to the policy it was drawn from is at most log n - (n - 1) / n nats (Beirami et al. 2024, arXiv:2401.01879);
+    no estimate from samples is given for it.
+    """
+    rows = [max(rows, key=lambda row: scores.total[row]) for rows in contestant.rows.values()]
+    grades = Scores(total=tuple(contestant.grades.total[row] for row in rows),
+                    parts={part: tuple(values[row] for row in rows) for part, values in contestant.grades.parts.items()})
+    return Contestant(name=name, samples=[contestant.samples[row] for row in rows], grades=grades,
+                      reward=[scores.total[row] for row in rows])
+
+
+def _measure(project: Project, config: Evaluate, name: str, model: str, reference: Any, precision: str) -> Measured:
+    """Samples, KL and perplexity of one model; only the samples take long, and they are artifacts of their own."""
+    def draw(suffix: str, **settings: Any) -> Artifact:
+        return sample(project, generation.Sample(
+            model=model, prompts=config.data, name=f"{config.name}-{name}{suffix}".replace(" ", "-"), limit=config.limit,
+            max_new_tokens=config.max_new_tokens, slots=config.slots, precision=config.precision, seed=config.seed, **settings),
+            f"Sampling {name}{' at temperature 1' if suffix else ''}")
+
+    artifact = draw("", per_prompt=config.per_prompt, temperature=config.temperature)
+    plain = load_samples(artifact if config.temperature == 1.0 else draw("-plain", per_prompt=1))
+    source = resolve(model, project)
+    policy, samples = load_policy(source.path, precision), load_samples(artifact)
+    divergence = kl_to_reference(policy, load_policy(reference, precision), plain)
+    by_id: dict[str, list[float]] = {}
+    for each, nats in zip(plain, divergence.responses, strict=True):
+        by_id.setdefault(each.prompt.id, []).append(nats)
+    kl = [sum(by_id[each.prompt.id]) / len(by_id[each.prompt.id]) for each in samples]
+    return Measured(name, artifact, samples, kl, _perplexity(project, config, policy, source.path))
+
+
+def _perplexity(project: Project, config: Evaluate, policy: Any, path: Any) -> Estimate | None:
+    if not config.instructions:
+        return None
+    template = ChatTemplate.load(path, load_tokenizer(path))
+    rows = [template.render(record.messages)
+            for record in load_dataset(resolve_dataset(project, config.instructions), "heldout").records]
+    return perplexity(policy, [row.ids for row in rows], [row.response_mask for row in rows])
+
+
+def curves_of(project: Project, manifest: Manifest) -> list[Curve]:
+    """What the runs behind this report's models and reward looked like, one plot a metric."""
+    curves, seen = [], set()
+    for artifact in ancestors(project, manifest):
+        for metric, title, unit in CURVES.get(artifact.manifest.stage, ()):
+            steps, values = curve(run_path(project, artifact.manifest) / "metrics.jsonl", metric)
+            if steps and (artifact.ref, metric) not in seen:
+                seen.add((artifact.ref, metric))
+                curves.append(Curve(name=title, unit=unit, x_unit="steps", x=steps, lines=(Line(name=artifact.ref, y=values),)))
+    return curves
+
+
+def ancestors(project: Project, manifest: Manifest) -> list[Artifact]:
+    """Every artifact `manifest` descends from, parents before children, each once."""
+    found: dict[str, Artifact] = {}
+    known = {artifact.parent_ref: artifact for artifact in project.artifacts()}
+
+    def visit(each: Manifest) -> None:
+        for ref in each.parents.values():
+            if ref in known and ref not in found:
+                visit(known[ref].manifest)
+                found[ref] = known[ref]
+
+    visit(manifest)
+    return list(found.values())
+
+
+def lineage_tree(project: Project, ref: str, role: str = "") -> Node:
+    """The node of `ref` ("kind/name@version#content") with all it was made from."""
+    artifact = next((each for each in project.artifacts() if each.parent_ref == ref), None)
+    if artifact is None:
+        return Node(ref=ref.partition("#")[0], role=role)
+    parents = [lineage_tree(project, parent, name) for name, parent in artifact.manifest.parents.items()]
+    return lineage_node(artifact.ref, artifact.manifest, parents, role)
+
+
+def _card(project: Project, model: str, name: str, report: Report, people: Sequence[People], limits: tuple[str, ...]) -> str:
+    source = resolve(model, project)
+    manifest = Manifest.read(source.path) if (source.path / "manifest.json").is_file() else None
+    behind = ancestors(project, manifest) if manifest is not None else []
+    data = tuple(DataUsed(name=each.ref, rows=int(each.manifest.facts.get("kept", 0)), licence="", used_for=each.manifest.stage)
+                 for each in behind if each.kind == "dataset")
+    base = next((each.manifest.parents["model"].partition("#")[0] for each in behind if each.manifest.stage == "sft"), "")
+    return model_card(CardInfo(name=name, base_model=base, licence="Apache-2.0" if base else "", description=report.lede,
+                               data=data, people=tuple(people), limits=limits), report)
+
+
+def table_rows(comparison: Comparison | Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the terminal's table."""
+    plain = comparison if isinstance(comparison, Mapping) else comparison.to_json()
+    summaries = plain["summaries"]
+    parts = list(summaries[0]["parts"])
+    columns = ["model", "truth", "95 %", *parts, "reward", "KL", "tokens", "ended"]
+    rows = [[each["name"], _number(each["truth"]), f"{each['truth']['low']:.3f}–{each['truth']['high']:.3f}",
+             *(_number(each["parts"][part]) for part in parts), _number(each["reward"]), _number(each["kl"]),
+             _number(each["tokens"], 1), _number(each["ended"], 2)] for each in summaries]
+    return columns, rows
+
+
+def _number(estimate: Mapping[str, Any] | None, decimals: int = 3) -> str:
+    return "–" if estimate is None or estimate["value"] is None else f"{estimate['value']:.{decimals}f}"

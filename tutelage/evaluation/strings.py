@@ -1,0 +1,135 @@
+"""The words of an evaluation report in English and 简体中文, side by side so that neither can fall behind."""
+
+from __future__ import annotations
+
+from tutelage.reporting.strings import Catalogue
+
+EVALUATION: Catalogue = {
+    "title": ("{focus} against {reference}", "{focus} 与 {reference} 的对比"),
+    # the verdict, in one sentence
+    "verdict_better": (
+        "{focus} is better than {reference}: it wins {win} of paired responses.",
+        "{focus} 优于 {reference}：在成对回答中胜出 {win}。"),
+    "verdict_worse": (
+        "{focus} is worse than {reference}: it wins {win} of paired responses.",
+        "{focus} 不如 {reference}：在成对回答中胜出 {win}。"),
+    "verdict_tied": (
+        "{focus} and {reference} are tied: {focus} wins {win} of paired responses.",
+        "{focus} 与 {reference} 持平：在成对回答中胜出 {win}。"),
+    "verdict_too_few": (
+        "{n} prompts are too few to tell whether {focus} is better than {reference}; at least {fewest} are needed.",
+        "仅 {n} 条提示，不足以判断 {focus} 是否优于 {reference}；至少需要 {fewest} 条。"),
+    "lede": (
+        "{n} prompts, the same for every model, {samples}; brackets hold 95% intervals over prompts.",
+        "{n} 条提示，各模型相同，{samples}；方括号内为按提示计算的 95% 区间。"),
+    "between_sentences": (" ", ""),
+    "one_sample": ("one response each", "每条提示一个回答"),
+    "many_samples": ("{each} responses each", "每条提示 {each} 个回答"),
+    "uneven_samples": ("{few} to {many} responses each", "每条提示 {few} 至 {many} 个回答"),
+    "truth_better": ("Its truth is higher by {difference} points.", "真值高 {difference} 分。"),
+    "truth_worse": ("Its truth is lower by {difference} points.", "真值低 {difference} 分。"),
+    "truth_tied": (
+        "The difference in truth, {difference} points, includes zero.",
+        "真值之差 {difference} 分，区间包含零。"),
+    "lede_better": ("Against {other} it is better, by {difference}.", "与 {other} 相比更好，高 {difference}。"),
+    "lede_worse": ("Against {other} it is worse, by {difference}.", "与 {other} 相比更差，低 {difference}。"),
+    "lede_tied": (
+        "Against {other} it is tied: the difference is {difference}.",
+        "与 {other} 持平：差为 {difference}。"),
+    # cards
+    "card_wins": ("{focus} wins against {reference}", "{focus} 对 {reference} 的胜率"),
+    "card_truth": ("Truth of {focus}", "{focus} 的真值"),
+    "card_was": ("{reference}: {value}", "{reference}：{value}"),
+    "card_kl": ("Distance from the reference policy", "与参考策略的距离"),
+    "card_length": ("Length of a response", "回答长度"),
+    # the table
+    "measures": ("Every measure", "各项指标"),
+    "measure": ("Measure", "指标"),
+    "table_about": (
+        "Means with 95% intervals, n = {n} prompts unless a cell says otherwise. A dash was not measured.",
+        "均值与 95% 区间；除单元格另有说明外，n = {n} 条提示。短横表示未测量。"),
+    "responses": ("{count} responses", "{count} 个回答"),
+    "truth": ("Truth", "真值"),
+    "truth_about": ("what the grader gives; higher is better", "评分者给出的分数；越高越好"),
+    "part_about": ("part of truth; higher is better", "真值的组成部分；越高越好"),
+    "reward": ("Reward", "奖励"),
+    "reward_about": ("what the reward model gives, in its own units", "奖励模型给出的分数，以其自身单位计"),
+    "kl": ("KL to the reference policy", "与参考策略的 KL"),
+    "kl_about": ("how far training moved the model; 0 is not at all", "训练使模型偏移多少；0 表示没有偏移"),
+    "tokens": ("Length", "长度"),
+    "tokens_about": ("end-of-turn token included", "含结束词元"),
+    "words": ("Length", "长度"),
+    "words_about": ("a Han character counts as a word", "一个汉字计为一词"),
+    "ended": ("Ended by itself", "自然结束"),
+    "ended_about": ("the rest ran into the length limit", "其余因长度上限被截断"),
+    "distinct_1": ("Distinct-1", "Distinct-1"),
+    "distinct_2": ("Distinct-2", "Distinct-2"),
+    "distinct_1_about": ("different words over all words; falls with length", "不同词占全部词的比例；随长度下降"),
+    "distinct_2_about": (
+        "different word pairs over all pairs; falls with length",
+        "不同词对占全部词对的比例；随长度下降"),
+    "repetition": ("Repetition", "重复"),
+    "repetition_about": ("runs of 4 words the response had said before", "回答中已出现过的 4 元词组的比例"),
+    "perplexity": ("Perplexity", "困惑度"),
+    "perplexity_about": ("on wanted responses; lower is more expected", "在参考回答上；越低越符合预期"),
+    # units
+    "unit_points": ("points", "分"),
+    "unit_reward": ("reward units", "奖励单位"),
+    "unit_nats": ("nats a response", "奈特/回答"),
+    "unit_tokens": ("tokens", "词元"),
+    "unit_words": ("words", "字词"),
+    "unit_wins": ("share of paired responses won, ties half", "成对回答的胜出比例，平局各半"),
+    "unit_difference": ("difference in truth, points", "真值之差（分）"),
+    # intervals
+    "wins": ("Who wins", "谁胜出"),
+    "wins_about": (
+        "Every pair on the same prompts, first named against second. Tied means that no difference was shown, not "
+        "that there is none.",
+        "每一对模型都在相同提示上比较，以前者对后者。持平表示未显示出差别，并不表示没有差别。"),
+    "win_rate": ("Win rate", "胜率"),
+    "difference": ("Difference", "差值"),
+    "against": ("{first} – {second}", "{first} – {second}"),
+    "second_better": ("second is better", "后者更好"),
+    "first_better": ("first is better", "前者更好"),
+    "parts": ("What the truth is made of", "真值的组成"),
+    "parts_about": (
+        "Each part, higher is better. The verdict beside a model is against {reference}, prompt by prompt.",
+        "各组成部分，越高越好。模型旁的结论为逐条提示与 {reference} 的比较。"),
+    "examples_about": (
+        "{count} of {n} prompts, drawn by seed {seed}, not chosen. Where a model gave several responses, its first "
+        "is shown.",
+        "从 {n} 条提示中按种子 {seed} 抽取 {count} 条，未经挑选。模型有多个回答时显示第一个。"),
+    "settings": ("Settings", "设置"),
+    "yes": ("yes", "是"),
+    "no": ("no", "否"),
+    # what to keep in mind
+    "note_scripted": (
+        "Truth is given by a script here: fixed checks, not people's opinion. It shows whether the loop learns what "
+        "it is asked, not whether people will like it.",
+        "此处的真值由脚本给出：是固定的检查，而不是人的意见。它说明训练回路是否学到了所要求的内容，不说明人们是否喜"
+        "欢。"),
+    "note_model": (
+        "Truth is given by a model here, which has tastes of its own: length, confidence, its own style.",
+        "此处的真值由模型给出；模型有自己的偏好：长度、自信的语气、自身的风格。"),
+    "note_human": (
+        "Truth is given by people here; the intervals cover the choice of prompts, not the choice of people.",
+        "此处的真值由人给出；区间只反映提示的抽样，不反映评判者的抽样。"),
+    "note_intervals": (
+        "The intervals say how much another draw of {n} prompts would change the numbers. They do not cover another "
+        "training seed.",
+        "区间表示换一批 {n} 条提示时数值会变化多少，并不包含换一个训练种子的变化。"),
+    "note_many": (
+        "{count} differences are tested on this page, each at 95%: where nothing differs, about one in twenty is "
+        "called better or worse by chance.",
+        "本页检验了 {count} 个差值，各按 95%：若本无差别，约二十个中有一个会偶然被判为更好或更差。"),
+    "note_few": (
+        "{n} prompts are few: only large differences can show, and intervals tend to be too narrow.",
+        "{n} 条提示偏少：只有较大的差别才能显现，区间也往往偏窄。"),
+    "note_length": (
+        "{focus} says {ratio} times as many words as {reference}; a grader that likes length would reward that alone.",
+        "{focus} 的字数是 {reference} 的 {ratio} 倍；偏爱长度的评分者会仅因此给高分。"),
+    "note_overoptimised": (
+        "The reward of {focus} rose over {reference} while its truth did not: a sign that the reward model is being "
+        "exploited. Read the responses below the curves.",
+        "{focus} 的奖励高于 {reference}，而真值并未提高：这是奖励模型被钻空子的迹象。请阅读下方的回答。"),
+}

@@ -1,0 +1,139 @@
+"""The whole journey as one function: instructions in, a better model and the evidence for it out.
+
+Every stage asks the project for what was already made from just these inputs, so the journey can be interrupted
+anywhere and goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tutelage.console import console
+from tutelage.data.datasets import builtin_path, write_dataset
+from tutelage.data.sources import read_file
+from tutelage.evaluation.config import Evaluate
+from tutelage.evaluation.stage import evaluate, load_comparison, table_rows
+from tutelage.feedback.aggregation import preferences
+from tutelage.feedback.scripted import ScriptedTruth, enroll, judge, panel
+from tutelage.generation.config import Sample
+from tutelage.generation.stage import by_prompt, load_samples, sample
+from tutelage.models.builtin import pull
+from tutelage.options import Options
+from tutelage.project import Artifact, Project
+from tutelage.reporting.report import People
+from tutelage.rewards.config import RewardModel
+from tutelage.rewards.model import RewardScorer
+from tutelage.rewards.train import train_reward
+from tutelage.rl.config import RL
+from tutelage.rl.stage import rl
+from tutelage.store import Store
+from tutelage.training.config import Optimizer
+from tutelage.tuning.config import SFT
+from tutelage.tuning.sft import sft
+
+NAMES = ("base", "SFT", "RLHF")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journey:
+    """Every choice of the demo in one place."""
+
+    model: str = "smollm2-135m-q4"
+    sft: SFT = field(default_factory=lambda: SFT(
+        data="instructions", epochs=2, batch_tokens=1024, optimizer=Optimizer(lr=4e-5, warmup_fraction=0.1)))
+    sample: Sample = field(default_factory=lambda: Sample(prompts="rl-prompts", name="for-judging", per_prompt=4, limit=160))
+    pairs_per_prompt: int = 4
+    overlap: int = 1
+    reward: RewardModel = field(default_factory=lambda: RewardModel(
+        epochs=1, batch_tokens=2048, optimizer=Optimizer(lr=4e-5, frozen_layers=12)))
+    rl: RL = field(default_factory=lambda: RL(
+        prompts="rl-prompts", name="rlhf", steps=20, prompts_per_step=12, per_prompt=4,
+        settings={"gae_lambda": 1.0, "kl_coef": 0.02},
+        optimizer=Optimizer(lr=5e-5, warmup_fraction=0.1, schedule="linear", frozen_layers=12)))
+    evaluate: Evaluate = field(default_factory=lambda: Evaluate(
+        models=("", "sft", "rlhf"), names=NAMES, reference="SFT", best_of="SFT", data="heldout-prompts",
+        instructions="instructions", name="demo", per_prompt=4))
+
+
+def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
+    """Import, SFT, sample, judge, reward model, PPO, evaluate; returns the report."""
+    pull(journey.model)
+    _import(project, "instructions", "instructions.en", split_ratio=0.1, seed=seed)
+    _import(project, "instructions-zh", "instructions.zh")
+    _import(project, "rl-prompts", "prompts.rl.en")
+    _import(project, "heldout-prompts", "prompts.heldout.en")
+
+    taught = sft(project, replace(journey.sft, model=journey.model, seed=seed))
+    drawn = sample(project, replace(journey.sample, model=taught.ref, seed=seed), "Sampling for the judges")
+
+    truth, annotators = ScriptedTruth(), panel(5, seed)
+    with Store.open(project.store_path) as store:
+        samples = load_samples(drawn)
+        enroll(store, annotators)
+        store.add_samples(samples)
+        new = store.add_judgments(judge(by_prompt(samples), annotators, seed, journey.pairs_per_prompt, journey.overlap))
+        console.print(f"Judging: {new} new judgments by {len(annotators)} scripted annotators")
+        terms = preferences(store, "scripted")
+        votes = Counter(judgment.annotator_id for judgment in store.judgments(annotator="scripted"))
+
+    who = {name: {"kind": "scripted", "judgments": count} for name, count in sorted(votes.items())}
+    judged = train_reward(project, replace(journey.reward, model=taught.ref, seed=seed), terms, {"samples": drawn.parent_ref}, who)
+    scorer = RewardScorer.load(judged.path, str(judged.manifest.facts["precision"]))
+    better = rl(project, replace(journey.rl, policy=taught.ref, seed=seed), scorer, {"reward": judged.parent_ref})
+
+    people = [People(kind="scripted", annotators=len(annotators), judgments=votes.total())]
+    return evaluate(project, replace(journey.evaluate, models=(journey.model, taught.ref, better.ref), seed=seed), truth, scorer,
+                    parents={"reward": judged.parent_ref}, people=people,
+                    limits=("The judges are scripted: rules with noise and bias, not people.",))
+
+
+def _import(project: Project, name: str, builtin: str, split_ratio: float = 0.0, seed: int = 0) -> Artifact:
+    return write_dataset(project, name, [read_file(builtin_path(builtin))], split_ratio, seed)
+
+
+def tiny(journey: Journey) -> Journey:
+    """The same journey on a random model of two layers: it shows that all works, and teaches nothing."""
+    fast = Optimizer(lr=1e-3)
+    return replace(
+        journey, model="tiny", sft=replace(journey.sft, epochs=1, optimizer=fast),
+        sample=replace(journey.sample, limit=16, max_new_tokens=16),
+        reward=replace(journey.reward, optimizer=fast),
+        rl=replace(journey.rl, steps=3, prompts_per_step=4, max_new_tokens=16, optimizer=fast),
+        evaluate=replace(journey.evaluate, per_prompt=2, limit=12, max_new_tokens=16))
+
+
+def short(journey: Journey) -> Journey:
+    """The same journey on the real model with a tenth of the work: for continuous integration."""
+    return replace(
+        journey, sft=replace(journey.sft, epochs=1), sample=replace(journey.sample, limit=24),
+        rl=replace(journey.rl, steps=3, prompts_per_step=8),
+        evaluate=replace(journey.evaluate, per_prompt=2, limit=24))
+
+
+def demo_command(arguments: list[str], options: Options) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="tutelage demo", description="The whole loop on the built-in model and data.")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--tiny", action="store_true", help="on a random two-layer model, in under a minute")
+    size.add_argument("--short", action="store_true", help="on the real model, with a tenth of the work")
+    asked = parser.parse_args(arguments)
+    journey = tiny(Journey()) if asked.tiny else short(Journey()) if asked.short else Journey()
+    project = Project.init(options.project or Path("demo"))
+    started = time.monotonic()
+    with project.lock():
+        report = demo(project, journey, options.seed or 0)
+    return show(report, time.monotonic() - started)
+
+
+def show(report: Artifact, seconds: float) -> dict[str, Any]:
+    """Table, three before/after samples and the report's path."""
+    comparison = load_comparison(report)
+    columns, rows = table_rows(comparison)
+    console.table("Held-out prompts, scripted truth", columns, rows)
+    page = report.path / "report.html"
+    console.print(f"\nDone in {seconds / 60:.1f} minutes. Report: {page}")
+    return {"report": report.ref, "path": str(page), "seconds": seconds, "comparison": comparison}
