@@ -21,8 +21,8 @@ LEVELS = {
     unit: level
     for level, units in {
         8: "cli",
-        7: "route commands",
-        6: "studio serving scaling governance",
+        7: "route commands stages",
+        6: "api studio serving scaling governance",
         5: "tuning rewards rl evaluation feedback web",
         4: "generation training text_metrics",
         3: "store data models",

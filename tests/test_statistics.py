@@ -179,8 +179,8 @@ def test_the_fit_is_where_the_slow_gradient_vanishes():
     s = fit_bradley_terry(pairs, 4, regularisation=r)
     for item in range(4):
         won = sum(w == item for w, _ in pairs)
-        expected = sum(1 / (1 + math.exp(s[b] - s[a])) for w, l in pairs for a, b in ((w, l), (l, w))
-                       if a == item)
+        others = [loser if winner == item else winner for winner, loser in pairs if item in (winner, loser)]
+        expected = sum(1 / (1 + math.exp(s[other] - s[item])) for other in others)
         assert won - expected == pytest.approx(r * s[item], abs=1e-6)
 
 

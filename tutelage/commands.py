@@ -49,7 +49,7 @@ def _print_tree(project: Project, artifact: Artifact, role: str, indent: str, se
                            "seeds": dict(manifest.seeds)}
     below = indent + "  "
     for name, digest in sorted(manifest.sources.items()):
-        console.print(f"{below}file {name}, sha256 {digest[:12]}")
+        console.print(f"{below}{name}, sha256 {digest[:12]}")
     if manifest.template:
         console.print(f"{below}chat template, sha256 {manifest.template[:12]}")
     for name, seed in sorted(manifest.seeds.items()):
@@ -91,7 +91,8 @@ def verify(arguments: list[str], options: Options) -> dict[str, Any]:
         raise UsageError(f"verify got {' '.join(arguments)!r}; wanted one artifact, or none for all of them.")
     project = Project.open(options.project)
     artifacts = [project.artifact(arguments[0])] if arguments else project.artifacts()
-    changed: dict[str, list[str]] = {}
+    changed: dict[str, list[str]] = {} if arguments else {"unreadable": [str(error) for error in project.damaged()]}
+    changed = {ref: troubles for ref, troubles in changed.items() if troubles}
     with console.progress("verify", len(artifacts), "artifacts") as bar:
         for artifact in artifacts:
             troubles = _troubles(project, artifact)

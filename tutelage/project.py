@@ -111,13 +111,21 @@ class Project:
             yield
 
     def artifacts(self, kind: str | None = None) -> list[Artifact]:
-        """All artifacts, by kind, name and version."""
-        found = []
+        """All artifacts that can be read, by kind, name and version; `damaged` names the others."""
+        return [found for found in self._read(kind) if isinstance(found, Artifact)]
+
+    def damaged(self) -> list[ArtifactError]:
+        """Why each artifact that is left out of `artifacts` cannot be read."""
+        return [found for found in self._read(None) if isinstance(found, ArtifactError)]
+
+    def _read(self, kind: str | None) -> Iterator[Artifact | ArtifactError]:
         for each in KINDS if kind is None else (kind,):
-            for path in (self.root / "artifacts" / each).glob("*/v*"):
-                if path.name[1:].isdigit():
-                    found.append(Artifact(each, path.parent.name, int(path.name[1:]), path, Manifest.read(path)))
-        return sorted(found, key=lambda artifact: (artifact.kind, artifact.name, artifact.version))
+            paths = [path for path in (self.root / "artifacts" / each).glob("*/v*") if path.name[1:].isdigit()]
+            for path in sorted(paths, key=lambda path: (path.parent.name, int(path.name[1:]))):
+                try:
+                    yield Artifact(each, path.parent.name, int(path.name[1:]), path, Manifest.read(path))
+                except ArtifactError as error:
+                    yield error
 
     def artifact(self, ref: str, kind: str | None = None) -> Artifact:
         """The artifact `ref` names: `kind/name@version`; the kind may be left out where `kind` is given, or where the
@@ -148,6 +156,7 @@ class Project:
         The manifest's `files` are filled in here. After an exception nothing is left behind. Read the result with
         `made_from(manifest.key)` or `artifact(name)`.
         """
+        assert manifest.kind in KINDS, f"an artifact of kind {manifest.kind!r} would never be found again"
         check_name(manifest.name)
         home = self.root / "artifacts" / manifest.kind / manifest.name
         home.mkdir(parents=True, exist_ok=True)

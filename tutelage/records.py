@@ -46,12 +46,18 @@ class Message:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        role, content = value["role"], value["content"]
+        try:
+            role, content = value["role"], value["content"]
+        except (KeyError, TypeError):
+            raise DataError(f"a message must have a role and a content; got {str(value)[:80]!r}.") from None
         if role not in ROLES:
             raise DataError(f"a message has the role {role!r}; wanted one of {', '.join(ROLES)}.")
         if isinstance(content, str):
             return cls.of(role, content)
-        return cls(role, tuple(Text(part["text"]) for part in content))
+        try:
+            return cls(role, tuple(Text(part["text"]) for part in content))
+        except (KeyError, TypeError):
+            raise DataError(f"a message's content must be text or text parts; got {str(content)[:80]!r}.") from None
 
 
 Messages = tuple[Message, ...]

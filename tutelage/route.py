@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tutelage.console import console
+from tutelage.console import console, duration
 from tutelage.data.datasets import builtin_path, write_dataset
 from tutelage.data.sources import read_file
 from tutelage.evaluation.config import Evaluate
-from tutelage.evaluation.stage import evaluate, load_comparison, table_rows
-from tutelage.feedback.aggregation import preferences
+from tutelage.evaluation.stage import evaluate, load_report, table_rows
+from tutelage.feedback.aggregation import people, preferences
 from tutelage.feedback.scripted import ScriptedTruth, enroll, judge, panel
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import by_prompt, load_samples, sample
@@ -56,7 +55,7 @@ class Journey:
         settings={"gae_lambda": 1.0, "kl_coef": 0.02},
         optimizer=Optimizer(lr=5e-5, warmup_fraction=0.1, schedule="linear", frozen_layers=12)))
     evaluate: Evaluate = field(default_factory=lambda: Evaluate(
-        models=("", "sft", "rlhf"), names=NAMES, reference="SFT", best_of="SFT", data="heldout-prompts",
+        models=("", "sft", "rlhf"), names=NAMES, reference="SFT", best_of="SFT", reward="reward", data="heldout-prompts",
         instructions="instructions", name="demo", per_prompt=4))
 
 
@@ -79,16 +78,15 @@ def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
         new = store.add_judgments(judge(by_prompt(samples), annotators, seed, journey.pairs_per_prompt, journey.overlap))
         console.print(f"Judging: {new} new judgments by {len(annotators)} scripted annotators")
         terms = preferences(store, "scripted")
-        votes = Counter(judgment.annotator_id for judgment in store.judgments(annotator="scripted"))
+        who = people(store)
 
-    who = {name: {"kind": "scripted", "judgments": count} for name, count in sorted(votes.items())}
     judged = train_reward(project, replace(journey.reward, model=taught.ref, seed=seed), terms, {"samples": drawn.parent_ref}, who)
     scorer = RewardScorer.load(judged.path, str(judged.manifest.facts["precision"]))
     better = rl(project, replace(journey.rl, policy=taught.ref, seed=seed), scorer, {"reward": judged.parent_ref})
 
-    people = [People(kind="scripted", annotators=len(annotators), judgments=votes.total())]
+    judges = [People(kind="scripted", annotators=len(annotators), judgments=sum(each["judgments"] for each in who.values()))]
     return evaluate(project, replace(journey.evaluate, models=(journey.model, taught.ref, better.ref), seed=seed), truth, scorer,
-                    parents={"reward": judged.parent_ref}, people=people,
+                    parents={"reward": judged.parent_ref}, people=judges,
                     limits=("The judges are scripted: rules with noise and bias, not people.",))
 
 
@@ -131,9 +129,17 @@ def demo_command(arguments: list[str], options: Options) -> dict[str, Any]:
 
 def show(report: Artifact, seconds: float) -> dict[str, Any]:
     """Table, three before/after samples and the report's path."""
-    comparison = load_comparison(report)
-    columns, rows = table_rows(comparison)
-    console.table("Held-out prompts, scripted truth", columns, rows)
+    found = load_report(report)
+    for each in found["before_and_after"]:
+        (_, prompt), (before, first), (after, last) = each.items()
+        console.print(f"\n> {prompt}\n  {before}: {_one_line(first)}\n  {after}: {_one_line(last)}")
+    console.print()
+    console.table("Held-out prompts: the scripted truth and its parts (0 to 1), and what else changed",
+                  *table_rows(found["comparison"]))
     page = report.path / "report.html"
-    console.print(f"\nDone in {seconds / 60:.1f} minutes. Report: {page}")
-    return {"report": report.ref, "path": str(page), "seconds": seconds, "comparison": comparison}
+    console.print(f"\nDone in {duration(seconds)}. Report: {page}")
+    return {"report": report.ref, "path": str(page), "seconds": seconds, "comparison": found["comparison"]}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

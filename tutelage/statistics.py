@@ -98,8 +98,8 @@ def wilson_interval(successes: float, n: int) -> Estimate:
         ShapeError: if n is below 1 or successes is not within 0 and n.
     """
     if n < 1 or not 0 <= successes <= n:
-        raise ShapeError(f"wilson_interval got {successes} successes of {n}; wanted n >= 1 and successes from "
-                         "0 to n.")
+        raise ShapeError(f"wilson_interval got {successes} successes of {n}; wanted n >= 1 and successes "
+                         "from 0 to n.")
     z = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
     p = successes / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
@@ -157,7 +157,7 @@ def _win_matrix(pairs: ArrayLike, num_items: int) -> NDArray[np.float64]:
     items = table[:, :2].astype(np.int64)
     weights = table[:, 2] if table.shape[1] == 3 else np.ones(len(table))
     if len(table) and (items.min() < 0 or items.max() >= num_items or not np.all(weights >= 0)):
-        raise ShapeError(f"pairs name items {items.min()} to {items.max()}, with weights from {weights.min()}; "
+        raise ShapeError(f"pairs name items {items.min()} to {items.max()}, weights from {weights.min()}; "
                          f"wanted items 0 to {num_items - 1} and weights of 0 or more.")
     wins = np.zeros((num_items, num_items))
     np.add.at(wins, (items[:, 0], items[:, 1]), weights)

@@ -47,7 +47,7 @@ def distinct_n(texts: Sequence[str], n: int) -> float:
 
 
 def repetition_fraction(text: str, n: int = 4) -> float:
-    """Share of n-grams that the same text has already said, 0 to 1 ("seq-rep-n": Welleck et al. 2020, arXiv:1908.04319).
+    """Share of n-grams that the same text has already said, 0 to 1 (seq-rep-n: Welleck et al. 2020, arXiv:1908.04319).
 
     0 where the text has no n-gram.
     """

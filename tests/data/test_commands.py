@@ -78,6 +78,14 @@ def test_show_tokens_marks_what_is_trained_on(write, options, capsys, tmp_path):
     json.dumps(result)
 
 
+def test_show_tokens_of_a_prompt_ends_where_a_response_would_begin(write, options, capsys, tmp_path):
+    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    data(["show", str(write([{"prompt": "天?"}])), "--tokens", "--model", str(tmp_path / "model")], options)
+    said = capsys.readouterr().out
+    assert "0 of them trained on" in said and "[user] <|im_start|>user⏎天?<|im_end|>⏎" in said
+    assert said.split("\n")[-3] == "[template] <|im_start|>assistant⏎"
+
+
 def test_show_tokens_paints_roles_on_a_terminal(write, options, capsys, tmp_path, monkeypatch):
     tiny_tokenizer().save_pretrained(tmp_path / "model")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)

@@ -111,7 +111,9 @@ def test_a_position_goes_on_where_it_stopped_and_into_the_next_epoch():
 def test_collate_lays_rows_end_to_end_with_their_labels(tiny, talk):
     template = ChatTemplate.of(tiny)
     rows = [template.render(talk("Hi", said)) for said in ("a", "bcd")]
-    batch = collate(rows)
+    batch = collate(rows, share=False)
     assert batch.ids.tolist() == [token for each in rows for token in each.ids]
     assert batch.cu_seqlens.tolist() == [0, 23, 48] and batch.label_counts.tolist() == [2, 4]
     assert tiny.decode(batch.labels) == "a<|im_end|>bcd<|im_end|>"
+    shared = collate(rows)      # what both begin with stands there once; the labels are the same
+    assert shared.labels.tolist() == batch.labels.tolist() and shared.ids.shape[0] < batch.ids.shape[0]

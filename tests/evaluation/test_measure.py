@@ -12,6 +12,8 @@ import torch
 from tutelage.errors import DataError
 from tutelage.evaluation import measure
 from tutelage.evaluation.measure import kl_to_reference, perplexity, response_logprobs
+from tutelage.models.policy import Policy
+from tutelage.models.tiny import tiny_model
 
 
 class Table:
@@ -54,8 +56,10 @@ def test_tokens_that_the_policy_did_not_choose_are_left_out(sample):
     torch.testing.assert_close(found[0].exp(), torch.tensor([0.7, 0.3]), atol=1e-6, rtol=0)      # p(2|0), p(0|1)
 
 
-@pytest.mark.parametrize("budget", [1, 5, 7, 4096])
-def test_how_it_is_packed_changes_nothing_and_order_is_kept(sample, monkeypatch, budget):
+# lengths 3, 5, 2, 4, 7: neighbours share a forward while they fit; a lone prompt has no label and needs none
+@pytest.mark.parametrize(("budget", "forwards"), [
+    (1, [3, 5, 4, 7]), (5, [3, 5, 4, 7]), (7, [3, 7, 4, 7]), (4096, [21])])
+def test_how_it_is_packed_changes_nothing_and_order_is_kept(sample, monkeypatch, budget, forwards):
     monkeypatch.setattr(measure, "TOKENS_PER_BATCH", budget)
     samples = [sample(prompt_ids=(0, 1), response_ids=ids) for ids in [(2,), (0, 1, 2), (), (1, 1), (2, 2, 2, 2, 2)]]
     policy = Table(CHAIN)
@@ -64,7 +68,20 @@ def test_how_it_is_packed_changes_nothing_and_order_is_kept(sample, monkeypatch,
     # p(0|1) p(1|0) p(2|1)
     torch.testing.assert_close(found[1].exp(), torch.tensor([0.3, 0.2, 0.4]), atol=1e-6, rtol=0)
     torch.testing.assert_close(found[4].exp(), torch.tensor([0.4, 0.2, 0.2, 0.2, 0.2]), atol=1e-6, rtol=0)
-    assert all(size <= max(budget, 7) for size in policy.batches)
+    assert policy.batches == forwards
+
+
+def test_a_real_policy_gives_what_its_model_gives(sample):
+    model = tiny_model()      # the same weights as the policy's, in transformers' own attention
+    samples = [sample(prompt_ids=(5, 6, 7), response_ids=(8, 9)), sample(prompt_ids=(1,), response_ids=(2, 3, 4))]
+    found = response_logprobs(Policy(tiny_model()), samples)
+    for each, logprobs in zip(samples, found, strict=True):
+        ids = torch.tensor([[*each.prompt_ids, *each.response_ids]])
+        with torch.no_grad():
+            wanted = model(ids).logits[0].log_softmax(-1)
+        start = len(each.prompt_ids)
+        wanted = wanted[start - 1:-1].gather(1, ids[0, start:, None]).squeeze(1)
+        torch.testing.assert_close(logprobs, wanted, atol=1e-5, rtol=0)
 
 
 def test_an_empty_prompt_is_refused(sample):

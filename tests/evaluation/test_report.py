@@ -94,16 +94,19 @@ def test_rows_that_nobody_measured_are_left_out(rivals):
 
 def test_facts_become_settings(rivals):
     report = report_from_comparison(compare(rivals(0.2, 0.6), "base"), facts={
-        "seed": 3, "RL": {"kl_coef": 0.05, "lora": True, "layers": [1, 2]}})
+        "seed": 3, "RL": {"kl_coef": 0.05, "lora": True, "layers": [1, 2], "adapter": None, "optimizer": {"lr": 1e-5}}})
     assert [(group.title, group.items) for group in report.settings] == [
-        ("Settings", (("seed", "3"),)), ("RL", (("kl_coef", "0.05"), ("lora", "yes"), ("layers", "1, 2")))]
+        ("Settings", (("seed", "3"),)), ("RL", (
+            ("kl_coef", "0.05"), ("lora", "yes"), ("layers", "1, 2"), ("adapter", "–"), ("optimizer", "lr 1e-05")))]
 
 
 def test_responses_are_drawn_by_the_seed_whatever_the_order(rivals, contestant):
     ours = rivals(0.2, 0.6)
     drawn = side_by_side(ours, count=5, seed=1)
-    turned = [contestant(each.name, {sample.prompt.id: [truth] for sample, truth in
-                                     reversed(list(zip(each.samples, each.grades.total, strict=True)))}) for each in ours]
+    turned = []
+    for each in ours:
+        backwards = reversed(list(zip(each.samples, each.grades.total, strict=True)))
+        turned.append(contestant(each.name, {sample.prompt.id: [truth] for sample, truth in backwards}))
     assert [each.prompt_id for each in side_by_side(turned, count=5, seed=1)] == [each.prompt_id for each in drawn]
     assert [each.prompt_id for each in side_by_side(ours, count=5, seed=2)] != [each.prompt_id for each in drawn]
     assert len(side_by_side(ours, count=99)) == N

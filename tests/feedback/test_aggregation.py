@@ -46,7 +46,8 @@ def test_the_label_is_the_share_of_the_one_that_is_chosen(full: Store) -> None:
 
 
 def test_kinds_of_annotator_never_meet_in_one_term(full: Store) -> None:
-    full.add_judgments([vote(who, (A, B), winner) for who, winner in zip(("ada", "gpt", "bot", "bob"), "abaa", strict=True)])
+    winners = {"ada": "a", "gpt": "b", "bot": "a", "bob": "a"}
+    full.add_judgments([vote(who, (A, B), winner) for who, winner in winners.items()])
     terms = {term.annotator: term for term in preferences(full)}
     assert {kind: (term.chosen == A.response, term.weight) for kind, term in terms.items()} == {
         "human": (True, 2.0), "model": (False, 1.0), "scripted": (True, 1.0)}

@@ -162,6 +162,7 @@ def test_good_answers_to_other_prompts_pay_little() -> None:
 
 def test_facts_count_only_inside_real_sentences() -> None:
     assert parts(PLANET, "Mercury, Jupiter.")["content"] == 0
+    assert parts(PLANET, "Mercury jupiter sun planets.")["content"] == 0
     assert parts(PLANET, "mercury jupiter sun planet biggest closest")["content"] == 0
     assert parts(PLANET, "You can see them tonight. Mercury Jupiter.")["content"] == 0
     assert parts(PLANET, "It is Mercury, and the other is Jupiter")["content"] == 0        # never finished

@@ -55,6 +55,7 @@ def test_annotators_are_counted_by_kind_and_licences_are_never_guessed():
 
 def test_limits_hold_the_notes_of_the_report_and_nothing_known_is_said():
     assert "- Answers may be wrong.\n- 48 prompts are few." in model_card(INFO, REPORT)
+    assert model_card(CardInfo(name="x", limits=("48 prompts are few.",)), REPORT).count("48 prompts are few.") == 1
     empty = model_card(CardInfo(name="x"), Report(title="t"))
     assert "does not mean there are none" in empty and "No data set was recorded." in empty
     assert "No judgments were used." in empty and "license" not in front_matter(empty)

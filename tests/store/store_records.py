@@ -31,9 +31,9 @@ def write_some(path: Path, who: str, count: int) -> None:
     with Store.open(path) as store:
         store.add_person(who, "human", who)
         store.add_samples([a_sample("s1"), a_sample("s2")])
-        for i in range(count):
-            said = [a_judgment(f"{who}-{i:03d}", who=who), a_judgment(f"{who}-{i:03d}", who=who)]
-            store.add_judgments(said)
+        for start in range(0, count, 5):           # many short transactions, so that the two get in each other's way
+            said = [a_judgment(f"{who}-{i:03d}", who=who) for i in range(start, min(start + 5, count))]
+            store.add_judgments([*said, *said])
 
 
 def hang_in_the_middle(path: Path, ready: Connection) -> None:

@@ -19,7 +19,7 @@ def test_two_processes_write_two_hundred_judgments_each_and_all_are_there_once(p
     for writer in writers:                    # both find no file: one makes it, the other waits
         writer.start()
     for writer in writers:
-        writer.join(50)
+        writer.join(120)
         assert writer.exitcode == 0
     with Store.open(path) as store:
         assert [judgment.id for judgment in store.judgments()] == [
@@ -33,7 +33,7 @@ def test_a_process_killed_in_the_middle_of_a_batch_leaves_none_of_it(store: Stor
     ours, theirs = SPAWN.Pipe()
     victim = SPAWN.Process(target=hang_in_the_middle, args=(path, theirs))
     victim.start()
-    assert ours.poll(30) and ours.recv() > 2       # hundreds of rows are inserted, none committed
+    assert ours.poll(120) and ours.recv() > 2       # hundreds of rows are inserted, none committed
     assert victim.pid is not None
     os.kill(victim.pid, signal.SIGKILL)
     victim.join(10)

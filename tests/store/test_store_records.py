@@ -53,6 +53,14 @@ def test_the_digest_depends_on_what_was_said_and_not_on_when(store: Store, tmp_p
         assert other.digest() == store.digest()
 
 
+def test_the_digest_knows_the_order_in_which_samples_were_shown(store: Store, tmp_path: Path) -> None:
+    store.add_judgments([a_judgment("j1", shown=("s1", "s2"))])
+    with Store.open(tmp_path / "other.db") as other:
+        other.add_person("ada", "human", "Ada")
+        other.add_judgments([a_judgment("j1", shown=("s2", "s1"))], samples=store.samples())
+        assert other.digest() != store.digest()
+
+
 def test_the_same_batch_again_is_a_no_op(store: Store) -> None:
     said = [a_judgment("j1"), a_judgment("j2", answer={"winner": "tie"})]
     assert store.add_judgments([*said, said[0]]) == 2

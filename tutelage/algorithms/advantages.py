@@ -121,7 +121,7 @@ def per_token(advantages: Tensor, response_mask: Tensor) -> Tensor:
 
 
 def _group_index(scores: Tensor, groups: Tensor | int) -> tuple[Tensor, Tensor]:
-    """(B,) the group of each score, counted from 0; (groups,) how many scores each has, in the scores' dtype."""
+    """(B,) the group of each score, counted from 0; (groups,) how many each has, in the scores' dtype."""
     sizes = check_shapes("B", scores=scores)
     if isinstance(groups, int):
         if groups < 1 or len(scores) % groups:

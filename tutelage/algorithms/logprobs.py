@@ -268,8 +268,8 @@ def _tile_width(rows: int, vocabulary: int, device: str) -> int:
 def _check_dtypes(hidden_LD: Tensor, weight_VD: Tensor, bias: Tensor | None) -> None:
     for name, tensor in (("weight_VD", weight_VD), ("bias", bias)):
         if tensor is not None and tensor.dtype != hidden_LD.dtype:
-            raise ShapeError(f"{name} is {tensor.dtype} and hidden_LD is {hidden_LD.dtype}; wanted one dtype for "
-                             "both. Cast one of them.")
+            raise ShapeError(f"{name} is {tensor.dtype} and hidden_LD is {hidden_LD.dtype}; wanted one dtype "
+                             "for both. Cast one of them.")
 
 
 def _check_labels(labels_L: Tensor, vocabulary: int) -> None:
@@ -279,5 +279,5 @@ def _check_labels(labels_L: Tensor, vocabulary: int) -> None:
     if len(labels_L):
         low, high = (int(bound) for bound in labels_L.aminmax())
         if low < 0 or high >= vocabulary:
-            raise ShapeError(f"labels_L holds ids from {low} to {high}; wanted 0 to {vocabulary - 1}. Leave out "
-                             "the positions that are not trained on before calling.")
+            raise ShapeError(f"labels_L holds ids from {low} to {high}; wanted 0 to {vocabulary - 1}. Leave "
+                             "out the positions that are not trained on before calling.")

@@ -36,8 +36,7 @@ def policy_gradient_loss(logprobs: Tensor, advantages: Tensor, mask: Tensor | No
         ShapeError: if the shapes differ.
     """
     check_shapes("...", logprobs=logprobs, advantages=advantages, mask=mask)
-    weights = keep(advantages.detach(), mask)
-    return LossSum(-masked_sum(weights * keep(logprobs, mask), mask), masked_count(logprobs, mask))
+    return LossSum(-masked_sum(advantages.detach() * keep(logprobs, mask), mask), masked_count(logprobs, mask))
 
 
 def clipped_policy_loss(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor,

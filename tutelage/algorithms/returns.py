@@ -22,7 +22,7 @@ def last_token_index(response_mask: Tensor) -> Tensor:
     empty = (~response_mask.any(1)).nonzero()[:, 0].tolist()
     if empty:
         raise ShapeError(f"{len(empty)} of {len(response_mask)} rows of response_mask have no True (first: "
-                         f"row {empty[0]}); wanted at least one token a response. Drop empty responses first.")
+                         f"row {empty[0]}); wanted one token or more each. Drop empty responses first.")
     positions = torch.arange(response_mask.shape[1], device=response_mask.device)
     return torch.where(response_mask, positions, -1).amax(1)
 

@@ -13,7 +13,8 @@ from tutelage.algorithms.shapes import check_shapes
 
 
 def bradley_terry_loss(chosen: Tensor, rejected: Tensor, margin: Tensor | None = None,
-                       label: Tensor | None = None, centring: float = 0.0, weight: Tensor | None = None) -> LossSum:
+                       label: Tensor | None = None, centring: float = 0.0,
+                       weight: Tensor | None = None) -> LossSum:
     """Negative log-likelihood of the preferences (Stiennon et al. 2020, arXiv:2009.01325).
 
         d = chosen - rejected

@@ -153,10 +153,18 @@ class ChatTemplate:
 
     def render_prompt(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """Ids to sample a response after, generation prompt included."""
+        return self.render_opened(messages).ids
+
+    def render_opened(self, messages: Sequence[Message]) -> Rendered:
+        """The same with its spans; nothing is a label.
+
+        Raises:
+            TemplateError: if the template cannot render it, or it does not end with a message to respond to.
+        """
         if not messages or messages[-1].role == "assistant":
             raise TemplateError("a prompt must end with a message the assistant can respond to"
                                 f"{', not with its own' if messages else ''}.")
-        return self._rendered(messages, set(), opened=True).ids
+        return self._rendered(messages, set(), opened=True)
 
     def decode_response(self, ids: Sequence[int]) -> str:
         """The response's text, up to the first stop token and without what the template closes a response with."""

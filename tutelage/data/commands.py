@@ -18,7 +18,7 @@ from tutelage.data.sources import Imported, read_file
 from tutelage.errors import ModelError, UsageError
 from tutelage.options import COMMON_HELP, Options
 from tutelage.project import Artifact, Project
-from tutelage.records import AnnotatorKind, Message, Preference
+from tutelage.records import AnnotatorKind, Message, Preference, Prompt
 
 if TYPE_CHECKING:
     from tutelage.data.chat import ChatTemplate, Rendered
@@ -167,7 +167,8 @@ def _renderings(template: ChatTemplate, record: Any) -> list[tuple[str, Rendered
     if isinstance(record, Preference):
         return [("chosen", template.render_response(record.prompt, record.chosen)),
                 ("rejected", template.render_response(record.prompt, record.rejected))]
-    return [("", template.render(record.messages))]
+    return [("", template.render_opened(record.messages) if isinstance(record, Prompt)
+             else template.render(record.messages))]
 
 
 def _tokenizer_directory(name: str) -> Path:

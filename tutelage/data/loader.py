@@ -16,6 +16,7 @@ from tutelage.data.chat import Rendered
 from tutelage.errors import ConfigError, DataError
 from tutelage.seeds import stream_seed
 
+WORTH_SHARING = 8     # tokens: below it, a segment of its own costs more than it saves
 WINDOW = 64      # examples looked at for one that fills a batch; larger packs tighter and shuffles less
 
 
@@ -108,6 +109,16 @@ def micro_batches(rows: Sequence[Rendered], token_budget: int) -> list[list[Rend
     return runs
 
 
-def collate(rows: Sequence[Rendered]) -> TokenBatch:
-    """B rows laid end to end."""
-    return TokenBatch.pack([row.ids for row in rows], [row.response_mask for row in rows])
+def collate(rows: Sequence[Rendered], share: bool = True) -> TokenBatch:
+    """B rows laid end to end; with `share`, what all of them begin with (a system message) is computed once."""
+    common = _common_prefix([row.ids for row in rows]) if share and len(rows) > 1 else 0
+    common = min(common, *(row.response_mask.index(True) for row in rows if True in row.response_mask), common)
+    lengths = [common] * len(rows) if common >= WORTH_SHARING else None
+    return TokenBatch.pack([row.ids for row in rows], [row.response_mask for row in rows], lengths)
+
+
+def _common_prefix(sequences: Sequence[Sequence[int]]) -> int:
+    """How many ids all sequences begin with; never the whole of one."""
+    first, last = min(sequences), max(sequences)      # in lexical order only the extremes need to be compared
+    shortest = min(len(ids) for ids in sequences) - 1
+    return next((at for at in range(shortest) if first[at] != last[at]), shortest)

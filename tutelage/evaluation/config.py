@@ -18,6 +18,7 @@ class Evaluate:
     best_of: str = ""                  # name of the one whose best sample by the reward is a contestant of its own
     data: str = ""                     # data set of held-out prompts
     instructions: str = ""             # data set whose held-out responses perplexity is measured on; empty: none
+    reward: str = ""                   # reward shown beside the truth, and what chooses the best sample; empty: none
     name: str = "report"               # name of the report artifact that is made
     per_prompt: int = 4                # samples of each prompt
     temperature: float = 0.7           # of those samples; KL is measured on other ones, drawn at 1
@@ -30,6 +31,8 @@ class Evaluate:
     def __post_init__(self) -> None:
         if self.names and len(self.names) != len(self.models):
             raise ConfigError(f"evaluate: {len(self.names)} names for {len(self.models)} models; wanted one each, or none.")
+        if self.best_of and not self.reward:
+            raise ConfigError("evaluate.best_of needs a reward to choose by: give --reward.")
         for key, value in (("reference", self.reference), ("best_of", self.best_of)):
             if value and value not in (self.names or self.models):
                 raise ConfigError(f"evaluate.{key} {value!r} is none of {', '.join(self.names or self.models)}.")

@@ -108,7 +108,7 @@ def perplexity(policy: EvaluatesLogprobs, sequences: Sequence[Sequence[int]],
     if count < 2:
         return Estimate(math.exp(mean), math.nan, math.nan, count)
     squares = math.fsum((float(each.sum()) - mean * len(each)) ** 2 for each in found)
-    reach = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(squares) / tokens
+    reach = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(count / (count - 1) * squares) / tokens
     return Estimate(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), count)
 
 

@@ -12,7 +12,7 @@ from tutelage.evaluation.compare import FEWEST_PROMPTS, Comparison, Difference, 
 from tutelage.evaluation.contestant import Contestant, Summary
 from tutelage.evaluation.strings import EVALUATION
 from tutelage.records import AnnotatorKind, Prompt, record_id
-from tutelage.reporting.numbers import format_estimate, format_number
+from tutelage.reporting.numbers import NOT_MEASURED, format_estimate, format_number
 from tutelage.reporting.report import (
     Answer,
     Card,
@@ -249,7 +249,11 @@ def _setting(value: Any, say: Say) -> str:
     if isinstance(value, bool):
         return say("yes") if value else say("no")
     if isinstance(value, list | tuple):
-        return ", ".join(_setting(each, say) for each in value)
+        return ", ".join(_setting(each, say) for each in value) or NOT_MEASURED
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_setting(each, say)}" for key, each in value.items()) or NOT_MEASURED
+    if value is None or value == "":
+        return NOT_MEASURED
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

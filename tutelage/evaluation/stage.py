@@ -17,6 +17,7 @@ from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.contestant import Contestant
 from tutelage.evaluation.measure import kl_to_reference, perplexity
 from tutelage.evaluation.report import report_from_comparison, side_by_side
+from tutelage.evaluation.transcript import before_and_after, transcript
 from tutelage.generation import config as generation
 from tutelage.generation.stage import load_samples, sample
 from tutelage.lineage import Manifest
@@ -55,28 +56,29 @@ class Measured:
 
 
 def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | None = None, *, judged_by: AnnotatorKind = "scripted",
-             parents: Mapping[str, str] | None = None, people: Sequence[People] = (), limits: Sequence[str] = ()) -> Artifact:
+             parents: Mapping[str, str] | None = None, sources: Mapping[str, str] | None = None, people: Sequence[People] = (), limits: Sequence[str] = ()) -> Artifact:
     """Compare what `config` names, or give the report that was made of just that.
 
     Args:
         truth: grades every sample; its parts are reported too. `judged_by` says what kind of annotator it is.
         reward: a reward model's score, shown beside the truth, and what chooses the best of several.
-        parents: what else went in, by role, for the manifest.
+        parents, sources: what else went in, by role, for the manifest: artifacts, and what came from outside.
     """
     if len(config.models) < 2:
         raise ConfigError("evaluate compares models: give at least two with --models A B.")
     names = config.names or config.models
     reference = config.reference or names[0]
-    sources = {name: resolve(model, project) for name, model in zip(names, config.models, strict=True)}
+    found = {name: resolve(model, project) for name, model in zip(names, config.models, strict=True)}
     data = load_dataset(resolve_dataset(project, config.data))
-    manifest = Manifest(kind="report", name=config.name, stage="evaluate", sources=data.sources, config=to_plain(config),
-                        parents={**{name: source.ref for name, source in sources.items()}, **data.parents, **(parents or {})},
+    manifest = Manifest(kind="report", name=config.name, stage="evaluate", config=to_plain(config),
+                        parents=_joined(*(source.parents(name) for name, source in found.items()), data.parents, parents or {}),
+                        sources=_joined(*(source.sources(name) for name, source in found.items()), data.sources, sources or {}),
                         seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)
     precision = str(run.circumstances["precision"])
-    measured = [_measure(project, config, name, model, sources[reference].path, precision)
+    measured = [_measure(project, config, name, model, found[reference].path, precision)
                 for name, model in zip(names, config.models, strict=True)]
     contestants = []
     with console.progress("Grading", len(measured), "models") as bar:
@@ -88,11 +90,12 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
                 contestants.append(best_of(contestants[-1], scores, f"{each.name}, best of {config.per_prompt}"))
             bar.advance(1)
     comparison = compare(contestants, reference, config.seed)
-    facts = {"comparison": comparison.to_json()}
+    facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, names[0], names[-1])}
     with project.writing(replace(manifest, facts={
             **run.circumstances, "prompts": comparison.num_prompts,
             "samples": {each.name: each.artifact.parent_ref for each in measured}})) as directory:
         (directory / "report.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        (directory / "samples.md").write_text(transcript(contestants), encoding="utf-8")
         examples = side_by_side(contestants, seed=config.seed)
         tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
         settings = {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}
@@ -111,9 +114,13 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     return made
 
 
-def load_comparison(artifact: Artifact) -> dict[str, Any]:
-    """The numbers of a report artifact."""
-    value: dict[str, Any] = json.loads((artifact.path / "report.json").read_text(encoding="utf-8"))["comparison"]
+def _joined(*mappings: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for mapping in mappings for key, value in mapping.items()}
+
+
+def load_report(artifact: Artifact) -> dict[str, Any]:
+    """The numbers of a report artifact (`comparison`) and a few of its samples (`before_and_after`)."""
+    value: dict[str, Any] = json.loads((artifact.path / "report.json").read_text(encoding="utf-8"))
     return value
 
 
@@ -201,7 +208,8 @@ def _card(project: Project, model: str, name: str, report: Report, people: Seque
     behind = ancestors(project, manifest) if manifest is not None else []
     data = tuple(DataUsed(name=each.ref, rows=int(each.manifest.facts.get("kept", 0)), licence="", used_for=each.manifest.stage)
                  for each in behind if each.kind == "dataset")
-    base = next((each.manifest.parents["model"].partition("#")[0] for each in behind if each.manifest.stage == "sft"), "")
+    base = next((name.removeprefix("model ") for each in behind if each.manifest.stage == "sft"
+                 for name in each.manifest.sources if name.startswith("model ")), "")
     return model_card(CardInfo(name=name, base_model=base, licence="Apache-2.0" if base else "", description=report.lede,
                                data=data, people=tuple(people), limits=limits), report)
 

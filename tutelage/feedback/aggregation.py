@@ -26,6 +26,15 @@ def preferences(store: Store, annotator: AnnotatorKind | None = None) -> list[Pr
     return combine(_terms(store, annotator))
 
 
+def people(store: Store) -> dict[str, dict[str, str | int]]:
+    """annotator id -> {kind, judgments}: who gave the current judgments, as a manifest names them."""
+    found: dict[str, dict[str, str | int]] = {}
+    for judgment in store.judgments():
+        person = found.setdefault(judgment.annotator_id, {"kind": judgment.annotator, "judgments": 0})
+        person["judgments"] = int(person["judgments"]) + 1
+    return dict(sorted(found.items()))
+
+
 def combine(terms: Iterable[tuple[str, Preference]]) -> list[Preference]:
     """Terms of one same unordered pair and annotator kind become one.
 

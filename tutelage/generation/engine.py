@@ -6,6 +6,7 @@ The engine knows token ids only; text begins and ends in `Engine.generate`. It r
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from tutelage.data.chat import ChatTemplate
-from tutelage.errors import ModelError
+from tutelage.errors import ConfigError, ModelError
 from tutelage.generation.sampler import draw, uniforms
 from tutelage.models.attention import Decode, Segments, SlotCache
 from tutelage.models.policy import Policy
@@ -70,8 +71,11 @@ def decode(policy: Policy, prompts: Sequence[Sequence[int]], responses: Sequence
     """Fill `responses` (each names its prompt by index; neighbours of one prompt share its computation).
 
     Raises:
-        ModelError: if the architecture cannot decode from slots, or a prompt leaves no room for a response.
+        ConfigError: if a setting is out of its range.
+        ModelError: if the architecture cannot decode from slots, a prompt is empty or leaves no room for a response, or
+            the logits are not finite.
     """
+    _check(sampling, slots, prompts)
     if not policy.ragged:
         raise ModelError(f"{policy.config.model_type} does not take transformers' attention interface, so the engine cannot "
                          "decode with it. Use a Llama, Qwen, Gemma, Mistral, Phi, GPT-2, GPT-NeoX or OLMo model.")
@@ -97,6 +101,18 @@ def decode(policy: Policy, prompts: Sequence[Sequence[int]], responses: Sequence
             flight.advance()
 
 
+def _check(sampling: Sampling, slots: int, prompts: Sequence[Sequence[int]]) -> None:
+    if sampling.max_new_tokens < 1 or slots < 1:
+        raise ConfigError(f"max_new_tokens {sampling.max_new_tokens} and slots {slots} must be 1 or more.")
+    if sampling.temperature < 0 or sampling.top_k < 0 or not 0 < sampling.top_p <= 1:
+        raise ConfigError(f"temperature {sampling.temperature} and top_k {sampling.top_k} must not be negative, top_p "
+                          f"{sampling.top_p} must be above 0 and at most 1.")
+    empty = [index for index, prompt in enumerate(prompts) if len(prompt) == 0]
+    if empty:
+        raise ModelError(f"{len(empty)} of {len(prompts)} prompts hold no token (first: number {empty[0]}); a response needs one "
+                         "before it.")
+
+
 def _groups(responses: Sequence[Response], slots: int) -> list[list[Response]]:
     """Neighbours with one prompt, in pieces that fit into the slots."""
     groups: list[list[Response]] = []
@@ -113,12 +129,8 @@ class _Flight:
 
     def __init__(self, policy: Policy, slots: int, capacity: int, sampling: Sampling, stop_ids: frozenset[int],
                  on_done: Callable[[int], None] | None) -> None:
-        config = policy.config.get_text_config()
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.policy, self.sampling, self.stop_ids, self.on_done = policy, sampling, stop_ids, on_done
-        self.cache = SlotCache(slots, capacity, layers=config.num_hidden_layers, heads=heads, head_dim=head_dim,
-                               dtype=policy.dtype, device=policy.device)
+        self.cache = SlotCache(slots, capacity)
         self.active: list[Response] = []
         self.lengths: list[int] = []           # tokens whose keys and values each slot holds
 
@@ -158,6 +170,9 @@ class _Flight:
         tokens, logprobs = draw(logits, torch.from_numpy(u), temperature=self.sampling.temperature,
                                 top_k=self.sampling.top_k, top_p=self.sampling.top_p)
         for response, token, logprob in zip(drawing, tokens.tolist(), logprobs.tolist(), strict=True):
+            if not math.isfinite(logprob):
+                raise ModelError(f"the policy's logits after token {len(response.ids)} of a response are not finite: its weights "
+                                 "are damaged, or training diverged.")
             response.ids.append(token)
             response.logprobs.append(logprob)
             response.ended = token in self.stop_ids

@@ -32,7 +32,7 @@ def draw(logits: Tensor, u: Tensor, *, temperature: float = 1.0, top_k: int = 0,
         logits: (S, V) fp32; overwritten.
         u: (S,) float64 in [0, 1).
         temperature: divides the logits; 0 takes the most likely token (its logprob is then given at temperature 1).
-        top_k: keep this many tokens; 0 keeps all.
+        top_k: keep this many most likely tokens, and any that tie with the last of them; 0 keeps all.
         top_p: keep the smallest set of most likely tokens that holds this much probability; 1 keeps all.
     Returns:
         tokens (S,) int64 and their logprobs (S,) fp32 under the distribution that was sampled.
@@ -53,7 +53,8 @@ def draw(logits: Tensor, u: Tensor, *, temperature: float = 1.0, top_k: int = 0,
 
 def _keep_nucleus(logits: Tensor, top_p: float) -> None:
     ordered, index = logits.sort(dim=-1, descending=True)
-    before = torch.softmax(ordered, -1).cumsum(-1) - torch.softmax(ordered, -1)      # mass in front of each token
+    probabilities = torch.softmax(ordered, -1)
+    before = probabilities.cumsum(-1) - probabilities                    # mass in front of each token
     logits.masked_fill_(torch.zeros_like(logits, dtype=torch.bool).scatter(1, index, before >= top_p), float("-inf"))
 
 

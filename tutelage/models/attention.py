@@ -9,12 +9,13 @@ padding mask and no N x N mask is ever built.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import AttentionInterface
+from torch import Tensor
+from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "tutelage_ragged"
 
@@ -26,16 +27,22 @@ class AttentionPlan(Protocol):
                window: int | None, softcap: float | None) -> Tensor: ...   # as q
 
 
-def _ragged_attention(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+def _ragged_attention(module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
                       scaling: float | None = None, attention_plan: AttentionPlan | None = None,
                       sliding_window: int | None = None, softcap: float | None = None,
                       **ignored: Any) -> tuple[Tensor, None]:
     assert attention_plan is not None, "a model with ragged attention is only called through models.policy"
     out = attention_plan.attend(module.layer_idx, query, key, value, scaling, sliding_window, softcap)
-    return out.transpose(1, 2), None
+    return out.transpose(1, 2).contiguous(), None      # some architectures take a view of it
 
 
 AttentionInterface.register(NAME, _ragged_attention)
+
+
+def takes_plan(model: PreTrainedModel) -> bool:
+    """Whether every layer asks the attention interface, and for attention a plan knows: no recurrence, no chunks."""
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
+    return model._supports_attention_backend and kinds <= {"full_attention", "sliding_attention"}
 
 
 class Segments:
@@ -47,7 +54,7 @@ class Segments:
     def __init__(self, cu_seqlens: Tensor, prefix: Tensor | None = None, store: SlotCache | None = None,
                  slots: Sequence[int] = ()) -> None:
         bounds = cu_seqlens.tolist()
-        self.spans = list(zip(bounds[:-1], bounds[1:], strict=True))
+        self.spans = list(pairwise(bounds))
         self.prefix = [-1] * len(self.spans) if prefix is None else prefix.tolist()
         self.store = store
         self.slots = slots
@@ -93,27 +100,26 @@ def _capped_scores(q: Tensor, k: Tensor, scaling: float | None, softcap: float) 
 
 
 class SlotCache:
-    """Keys and values of S sequences in flight, preallocated: two tensors (S, K, C, D) a layer."""
+    """Keys and values of S sequences in flight, preallocated: two tensors (S, K, C, D) a layer.
 
-    def __init__(self, slots: int, capacity: int, *, layers: int, heads: int, head_dim: int, dtype: torch.dtype,
-                 device: torch.device | str = "cpu") -> None:
-        shape = (slots, heads, capacity, head_dim)
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+    Those of a layer are made when its first prompt is written, in the shapes that layer has.
+    """
+
+    def __init__(self, slots: int, capacity: int) -> None:
         self.slots, self.capacity = slots, capacity
-
-    @staticmethod
-    def bytes_per_slot(capacity: int, layers: int, heads: int, head_dim: int, itemsize: int) -> int:
-        return 2 * layers * heads * capacity * head_dim * itemsize
+        self.keys: dict[int, Tensor] = {}
+        self.values: dict[int, Tensor] = {}
 
     def write_prompt(self, layer: int, slot: int, k: Tensor, v: Tensor) -> None:
         """Keep a prompt's keys and values, (K, n, D) each."""
-        self.keys[layer][slot, :, : k.shape[1]] = k
-        self.values[layer][slot, :, : v.shape[1]] = v
+        for held, new in ((self.keys, k), (self.values, v)):
+            if layer not in held:
+                held[layer] = new.new_zeros((self.slots, new.shape[0], self.capacity, new.shape[2]))
+            held[layer][slot, :, : new.shape[1]] = new
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Let `target` continue what `source` holds: how one prompt's prefill serves all its samples."""
-        for tensor in (*self.keys, *self.values):
+        for tensor in (*self.keys.values(), *self.values.values()):
             tensor[target, :, :length] = tensor[source, :, :length]
 
 
@@ -142,4 +148,4 @@ class Decode:
         else:
             weights = _capped_scores(q, k, scaling, softcap).masked_fill(~visible[:, None, None, :], float("-inf"))
             out = torch.softmax(weights, dim=-1, dtype=torch.float32).to(q.dtype) @ v
-        return out.reshape(s, -1, dim).transpose(0, 1)[None]            # (1, H, S, D)
+        return out.reshape(s, -1, v.shape[3]).transpose(0, 1)[None]     # (1, H, S, D)

@@ -22,4 +22,5 @@ class Adapter:
 
     def __post_init__(self) -> None:
         if self.rank < 0 or not 0 <= self.dropout < 1 or self.alpha <= 0:
-            raise ConfigError(f"adapter: rank {self.rank} must be >= 0, alpha {self.alpha} > 0, dropout {self.dropout} in [0, 1).")
+            raise ConfigError(f"adapter: rank {self.rank} must be >= 0, alpha {self.alpha} > 0 and dropout {self.dropout} in "
+                              "[0, 1).")

@@ -9,30 +9,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tutelage.errors import ArtifactError, ModelError
-from tutelage.lineage import content_hash, tree_hashes
-from tutelage.models.adapters import add_adapter, load_adapter
-from tutelage.models.builtin import BUILTIN, cache_dir, cached, dequantise, pull
+from tutelage.lineage import content_hash, file_hash, tree_hashes
+from tutelage.models import adapters
+from tutelage.models.builtin import BUILTIN, cache_dir, dequantise, make_once, pull, pull_from_hub
 from tutelage.models.config import Adapter
-from tutelage.models.policy import Policy
+from tutelage.models.foreign import reading
+from tutelage.models.policy import TESTED, Policy
 from tutelage.models.precision import dtype_of
 from tutelage.project import Project
 
 HEADS = "heads.safetensors"
+ADAPTER = "adapter"      # directory beside the base weights
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where a model was found. `ref` is what a manifest names as the parent: name and content."""
+    """Where a model was found, and how a manifest names it: an artifact is a parent, anything else a source."""
 
     name: str
     path: Path
-    ref: str
+    content: str             # an artifact's content id, else the hash of the directory's files
+    is_artifact: bool = False
+
+    def parents(self, role: str) -> dict[str, str]:
+        return {role: f"{self.name}#{self.content}"} if self.is_artifact else {}
+
+    def sources(self, role: str) -> dict[str, str]:
+        return {} if self.is_artifact else {f"{role} {self.name}": self.content}
 
 
 def resolve(name: str, project: Project | None = None, kind: str = "model") -> ModelSource:
@@ -44,7 +51,7 @@ def resolve(name: str, project: Project | None = None, kind: str = "model") -> M
     if name in BUILTIN:
         return _from_directory(name, pull(name))
     if name.startswith("hf:"):
-        return _from_directory(name, _hub_directory(name[3:]))
+        return _from_directory(name, pull_from_hub(name[3:]))
     path = Path(name)
     if path.is_file() and path.suffix == ".gguf":
         return _from_directory(name, _gguf_directory(path))
@@ -53,7 +60,7 @@ def resolve(name: str, project: Project | None = None, kind: str = "model") -> M
     if project is not None:
         try:
             artifact = project.artifact(name, kind)
-            return ModelSource(artifact.ref, artifact.path, artifact.parent_ref)
+            return ModelSource(artifact.ref, artifact.path, artifact.manifest.content_id, is_artifact=True)
         except ArtifactError as error:
             raise ModelError(f"no model {name!r}: not a built-in name, a model directory, a .gguf file or hf:org/name, "
                              f"and {error}") from None
@@ -61,61 +68,70 @@ def resolve(name: str, project: Project | None = None, kind: str = "model") -> M
 
 
 def _from_directory(name: str, path: Path) -> ModelSource:
-    return ModelSource(name, path, f"{Path(name).name if '/' in name else name}#{content_hash(tree_hashes(path))}")
-
-
-def _hub_directory(repository: str) -> Path:
-    from tutelage.models.builtin import _from_hub
-
-    target = cache_dir() / "hub" / repository.replace("/", "--")
-    if not (target / "config.json").is_file():
-        target.mkdir(parents=True, exist_ok=True)
-        _from_hub(repository, target)
-    return target
+    """A path of this machine stays out of manifests: such a model goes by its directory's name."""
+    local = "/" in name and not name.startswith("hf:")
+    return ModelSource(path.name if local else name, path, content_hash(tree_hashes(path)))
 
 
 def _gguf_directory(path: Path) -> Path:
-    from tutelage.lineage import file_hash
-
-    target = cache_dir() / "gguf" / file_hash(path)[:16]
-    if not (target / "config.json").is_file():
-        target.mkdir(parents=True, exist_ok=True)
-        dequantise(path, target)
-    return target
+    return make_once(cache_dir() / "gguf" / file_hash(path)[:16], lambda directory: dequantise(path, directory))
 
 
 def load_tokenizer(path: Path) -> Any:
     from transformers import AutoTokenizer
 
-    try:
-        return AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} has no tokenizer that can be read: {str(error).splitlines()[0]}") from None
+    with reading(f"{path} has no tokenizer that can be read"):
+        _check_directory(path)
+        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
 
 
 def load_policy(path: Path, precision: str, *, value_head: bool = False, score_head: bool = False,
-                adapter: Adapter | None = None) -> Policy:
+                adapter: Adapter | None = None, merge: bool = False) -> Policy:
     """The policy saved in `path`, its weights in the arithmetic of `precision` ("bf16" or "fp32").
 
-    Heads saved with it are loaded where asked for; a head asked for and not saved starts at zero. `adapter` adds a
-    fresh LoRA; one that was saved is loaded either way.
+    Heads saved with it are loaded where asked for; a head asked for and not saved starts at zero.
+
+    Args:
+        adapter: add a fresh LoRA of these settings; implies `merge`.
+        merge: put a LoRA that was saved into the weights, as training on from it wants: adapter off is then the policy
+            that was saved. Without `merge` it stays an adapter, and adapter off is the model below it.
+    Raises:
+        ModelError: if something in `path` cannot be read, weights are missing, or the architecture cannot be used.
     """
     from transformers import AutoModelForCausalLM
 
-    try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype_of(precision), trust_remote_code=False)
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        raise ModelError(f"{path} is not a causal language model that can be read: {str(error).splitlines()[0]}") from None
+    saved_adapter = (path / ADAPTER / adapters.CONFIG).is_file()
+    merge = saved_adapter and (merge or adapter is not None)
+    dtype = dtype_of("fp32" if merge else precision)      # merged in fp32, so that it is rounded once
+    with reading(f"{path} is not a causal language model that can be read"):
+        _check_directory(path)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True, trust_remote_code=False,
+                                                           output_loading_info=True)
+    model, report = loaded
+    if missing := sorted(report["missing_keys"]):      # transformers would go on with random weights in their place
+        raise ModelError(f"{path} lacks {len(missing)} of the weights of a {model.config.model_type} model (first: "
+                         f"{missing[0]}). Fetch or export it again.")
     policy = Policy(model, value_head=value_head, score_head=score_head)
-    if (path / "adapter" / "adapter_config.json").is_file():
-        load_adapter(policy, path / "adapter")
-    elif adapter is not None:
-        add_adapter(policy, adapter)
+    if model.config.model_type not in TESTED:
+        policy.try_architecture()
+    if saved_adapter:
+        adapters.load_adapter(policy, path / ADAPTER, merge=merge)
+    if merge:
+        for weight in policy.model.parameters():      # not `.to`, which would round the buffers of rotary positions too
+            weight.data = weight.data.to(dtype_of(precision))
+    if adapter is not None:
+        adapters.add_adapter(policy, adapter)
     if (path / HEADS).is_file():
-        saved = load_file(path / HEADS)
-        wanted = {name for name, _ in policy.named_parameters() if _is_head(name)}
-        policy.load_state_dict({name: value for name, value in saved.items() if name in wanted}, strict=False)
+        with reading(f"{path / HEADS} cannot be read"):
+            saved = load_file(path / HEADS)
+            policy.load_state_dict({name: value for name, value in saved.items() if name in head_state(policy)}, strict=False)
     return policy
+
+
+def _check_directory(path: Path) -> None:
+    """A path that is not there would be taken for a name on the hub."""
+    if not (path / "config.json").is_file():
+        raise ModelError(f"{path} is not a model: it has no config.json.")
 
 
 def save_policy(policy: Policy, tokenizer: Any, directory: Path) -> None:
@@ -124,9 +140,9 @@ def save_policy(policy: Policy, tokenizer: Any, directory: Path) -> None:
     With an adapter the base weights are written beside it, so that the artifact stands alone.
     """
     if policy.has_adapter:
-        policy.model.save_pretrained(directory / "adapter")
+        adapters.save_adapter(policy, directory / ADAPTER)
         base = policy.model.get_base_model()
-        plain = {name.replace(".base_layer.", "."): value for name, value in base.state_dict().items() if "lora_" not in name}
+        plain = {name.replace(".base_layer.", "."): value for name, value in base.state_dict().items() if ".lora_" not in name}
         base.save_pretrained(directory, state_dict=plain)
     else:
         policy.model.save_pretrained(directory)
@@ -137,17 +153,6 @@ def save_policy(policy: Policy, tokenizer: Any, directory: Path) -> None:
 
 
 def head_state(policy: Policy) -> dict[str, Tensor]:
-    return {name: value.detach().contiguous() for name, value in policy.state_dict().items() if _is_head(name)}
-
-
-def _is_head(name: str) -> bool:
-    return name.startswith(("value_head.", "score_head."))
-
-
-def is_cached(name: str) -> bool:
-    return cached(name) is not None
-
-
-def same_outputs(first: Policy, second: Policy, batch: Any) -> bool:
-    """Whether two policies give bit-identical logprobs: the reload check of pre-flight."""
-    return torch.equal(first.evaluate_logprobs(batch), second.evaluate_logprobs(batch))
+    """The heads' weights by name, empty where there are none."""
+    return {name: value.detach().contiguous() for name, value in policy.state_dict().items()
+            if name.startswith(("value_head.", "score_head."))}

@@ -19,7 +19,15 @@ from transformers import PreTrainedModel
 from tutelage.algorithms import token_logprobs
 from tutelage.batch import TokenBatch
 from tutelage.errors import ModelError
-from tutelage.models.attention import NAME, AttentionPlan, Segments
+from tutelage.models.attention import NAME, AttentionPlan, Segments, takes_plan
+
+# Architectures whose ragged forward the tests hold to transformers' own. Any other is tried when it is loaded.
+TESTED = frozenset((
+    "cohere", "cohere2", "exaone4", "gemma", "gemma2", "gemma3_text", "glm4", "gpt2", "gpt_neox", "granite", "llama", "mistral",
+    "mixtral", "olmo", "olmo2", "olmo3", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3", "stablelm",
+    "starcoder2"))
+PROBE_NATS = {torch.float32: 1e-3}      # mean difference that rounding may make when an architecture is tried
+PROBE_NATS_16_BIT = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +62,15 @@ class Policy(nn.Module):
     def __init__(self, model: PreTrainedModel, *, value_head: bool = False, score_head: bool = False) -> None:
         super().__init__()
         self.model: Any = model
-        self.ragged = bool(getattr(model, "_supports_attention_backend", False))
-        model.set_attn_implementation(NAME if self.ragged else "eager")
+        self._choose(takes_plan(model))
         hidden_size = model.config.get_text_config().hidden_size
         self.value_head = ScalarHead(hidden_size) if value_head else None
         self.score_head = ScalarHead(hidden_size) if score_head else None
         self.eval()        # no dropout unless a stage turns it on: old and new logprobs must agree (D8)
+
+    def _choose(self, ragged: bool) -> None:
+        self.ragged = ragged
+        self.model.set_attn_implementation(NAME if ragged else "eager")
 
     @property
     def config(self) -> Any:
@@ -110,6 +121,38 @@ class Policy(nn.Module):
             logits = self._softcap * torch.tanh(logits / self._softcap)
         return logits
 
+    @torch.no_grad()
+    def try_architecture(self) -> None:
+        """For an architecture no test knows: have the forward give its own logprobs, padded where it must be.
+
+        Raises:
+            ModelError: if neither does, as where more than a product stands between trunk and logits.
+        """
+        for ragged in (True, False) if self.ragged else (False,):
+            self._choose(ragged)
+            try:
+                if self._gives_own_logprobs():
+                    return
+            except (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError):
+                continue      # a forward that takes other arguments than ours
+        raise ModelError(f"the architecture {self.config.model_type} cannot be used: its own logprobs are not the log-softmax of "
+                         "its output embedding over its trunk's last hidden state. Take a Llama, Qwen, Gemma, Mistral, Phi, "
+                         "GPT-2, GPT-NeoX, OLMo, Granite or Cohere model.")
+
+    def _gives_own_logprobs(self) -> bool:
+        size = self._head().weight.shape[0]
+        rows = [[(7 + 37 * i * i) % size for i in range(start, start + n)] for start, n in ((0, 11), (20, 6))]
+        ours = self.evaluate_logprobs(TokenBatch.pack(rows, [[True] * len(row) for row in rows]).to(self.device))
+        ragged = self.ragged
+        self.model.set_attn_implementation("eager")
+        theirs = []
+        for row in rows:
+            ids = torch.tensor(row, device=self.device)
+            logprobs = self.model(input_ids=ids[None], use_cache=False).logits[0].float().log_softmax(-1)
+            theirs.append(logprobs[:-1].gather(1, ids[1:, None]).squeeze(1))
+        self._choose(ragged)
+        return float((ours - torch.cat(theirs)).abs().mean()) < PROBE_NATS.get(self.dtype, PROBE_NATS_16_BIT)
+
     def reference(self) -> AbstractContextManager[Any]:
         """Inside it, the adapter is off: the model as it was before training. Only for a model with adapters."""
         assert self.has_adapter, "a fully fine-tuned policy needs a frozen copy as its reference"
@@ -147,12 +190,11 @@ class Policy(nn.Module):
 
     @property
     def _softcap(self) -> float | None:
-        return getattr(self.config, "final_logit_softcapping", None)      # Gemma 2 and 3
+        return getattr(self.config.get_text_config(), "final_logit_softcapping", None)      # Gemma 2 and 3
 
     @property
     def _logit_scale(self) -> float:
-        if getattr(self.config, "logits_scaling", None):                  # Granite divides
-            return 1.0 / self.config.logits_scaling
-        return getattr(self.config, "logit_scale", None) or 1.0           # Cohere multiplies
-
-
+        config = self.config.get_text_config()
+        if getattr(config, "logits_scaling", None):                       # Granite divides
+            return 1.0 / config.logits_scaling
+        return getattr(config, "logit_scale", None) or 1.0                # Cohere multiplies

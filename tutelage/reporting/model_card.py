@@ -59,7 +59,7 @@ def model_card(info: CardInfo, report: Report) -> str:
         blocks.append(_rows(say("feedback_columns"),
                             ((say(who.kind), f"{who.annotators:,}", f"{who.judgments:,}") for who in info.people)))
     blocks += [f"## {say('results')}", say("results_about"), *(_table(table) for table in report.tables)]
-    limits = [*info.limits, *(note.text for note in report.notes)]
+    limits = dict.fromkeys([*info.limits, *(note.text for note in report.notes)])      # each once
     blocks += [f"## {say('limits')}", "\n".join(f"- {_plain(limit)}" for limit in limits) or say("no_limits")]
     if report.settings:
         blocks.append(f"## {say('made')}")

@@ -62,7 +62,7 @@ def interval_track(row: IntervalRow, plot: IntervalPlot) -> Markup:
         marks.append(f'<line class="interval {tone}" x1="{place(estimate.low)}" x2="{place(estimate.high)}" '
                      'y1="50%" y2="50%"/>')
     if math.isfinite(estimate.value):
-        marks.append(f'<circle class="{tone}" cx="{place(estimate.value)}" cy="50%" r="5.5"/>')
+        marks.append(f'<circle class="{tone}" cx="{place(estimate.value)}" cy="50%" r="4.5"/>')
     return Markup('<svg class="track" aria-hidden="true">' + "".join(marks) + "</svg>")      # the row says it in words
 
 

@@ -48,7 +48,8 @@ class RewardScorer:
         raw = score_sequences(self.policy, [ids for ids, _ in rows], [length for _, length in rows])
         bad = [samples[i].id for i, score in enumerate(raw.tolist()) if score != score or abs(score) == float("inf")]
         if bad:
-            raise RewardError(f"the reward model gave no finite score for {len(bad)} of {len(samples)} samples (first: {bad[0]}).")
+            raise RewardError(f"the reward model gave no finite score for {len(bad)} of {len(samples)} samples "
+                              f"(first: {bad[0]}).")
         return Scores(total=tuple(((raw - self.mean) / self.std).tolist()))
 
     def _ids(self, sample: Sample) -> tuple[tuple[int, ...], int]:

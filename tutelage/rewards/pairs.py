@@ -62,11 +62,14 @@ def group_pairs(preferences: Sequence[Preference], template: ChatTemplate, max_l
     return groups, dropped
 
 
-def collate_groups(groups: Sequence[Group]) -> MicroBatch:
-    """One micro-batch: B responses laid end to end behind their shared prompts, K pairs as indices into them."""
+def collate_groups(groups: Sequence[Group], share: bool = True) -> MicroBatch:
+    """One micro-batch: B responses laid end to end behind their prompts, K pairs as indices into them.
+
+    Prompts are shared unless the architecture cannot (`Policy.ragged`).
+    """
     rows = [(group, response) for group in groups for response in group.responses]
     tokens = TokenBatch.pack([response.ids for _, response in rows], [response.response_mask for _, response in rows],
-                             [group.prompt_length for group, _ in rows])
+                             [group.prompt_length for group, _ in rows] if share else None)
     pairs, start = [], 0
     for group in groups:
         pairs += [(start + chosen, start + rejected, term) for chosen, rejected, term in group.pairs]

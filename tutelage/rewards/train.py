@@ -33,8 +33,9 @@ from tutelage.runs.metrics import read_metrics
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
+from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import MicroBatch, Term, update
-from tutelage.training.optimizer import Masters, freeze_layers
+from tutelage.training.optimizer import Masters, freeze_language_head, freeze_layers
 
 
 class BradleyTerry:
@@ -67,8 +68,8 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
     terms, origin = _terms(project, config, preferences)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
-    manifest = Manifest(kind="reward", name=config.name, stage="reward", parents={"model": source.ref, **(parents or {}), **origin["parents"]},
-                        sources=origin["sources"], people=people or _people(terms), template=template.sha256, config=to_plain(config),
+    manifest = Manifest(kind="reward", name=config.name, stage="reward", parents={**source.parents("model"), **(parents or {}), **origin["parents"]},
+                        sources={**source.sources("model"), **origin["sources"]}, people=people or _people(terms), template=template.sha256, config=to_plain(config),
                         seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
@@ -84,15 +85,18 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
     preflight.one_bos(rows, tokenizer.bos_token_id)
 
     policy = load_policy(source.path, precision, score_head=True, adapter=config.adapter if config.adapter.rank else None)
+    freeze_language_head(policy)
     freeze_layers(policy, config.optimizer.frozen_layers)
     batches = [batch for epoch in range(config.epochs)
-               for batch in epoch_batches([group.num_tokens for group in train], config.seed, epoch,
-                                          max(config.batch_tokens, *(group.num_tokens for group in train)))]
+               for batch in epoch_batches([min(group.num_tokens, config.batch_tokens) for group in train], config.seed, epoch,
+                                          config.batch_tokens)]      # a larger group fills a batch alone
     masters = Masters(policy, config.optimizer, len(batches))
     objective = BradleyTerry(config.centring)
 
     def step(i: int) -> dict[str, float]:
-        metrics = update(policy, masters, _micro([train[index] for index in batches[i]], config), objective)
+        micro = _micro([train[index] for index in batches[i]], config.micro_tokens, policy.ragged)
+        with adapter_dropout(policy, stream_seed(config.seed, "reward", "dropout", i)):
+            metrics = update(policy, masters, micro, objective)
         return {**metrics, "accuracy": metrics["correct"] / max(metrics["decided"], 1e-9)}
 
     steps(run, {"masters": masters}, len(batches), step, "Reward model", shown=("loss", "accuracy"))
@@ -110,7 +114,7 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
         save_policy(policy, tokenizer, directory)
         template.save(directory)
         (directory / SCALE_FILE).write_text(json.dumps({"mean": mean, "std": std}) + "\n", encoding="utf-8")
-        preflight.reload(policy, directory, collate_groups(train[:1]).tokens, precision, score_head=True)
+        preflight.reload(policy, directory, collate_groups(train[:1], policy.ragged).tokens, precision, score_head=True)
     run.finish()
     made = project.made_from(manifest.key)
     assert made is not None
@@ -127,8 +131,7 @@ def _terms(project: Project, config: RewardModel,
     if not preferences:
         raise DataError("there is no judgment to train on. Import some: tutelage feedback import FILE.")
     terms = list(preferences)
-    feedback = f"{len(terms)} terms#{content_hash([term.to_json() for term in terms])}"
-    return terms, {"parents": {"feedback": feedback}, "sources": {}}
+    return terms, {"parents": {}, "sources": {f"{len(terms)} preferences": content_hash([term.to_json() for term in terms])}}
 
 
 def _people(terms: Sequence[Preference]) -> dict[str, Any]:
@@ -148,16 +151,17 @@ def split_groups(groups: Sequence[Group], fraction: float, seed: int) -> tuple[l
     return train, [group for group in groups if held(group)]
 
 
-def _micro(groups: Sequence[Group], config: RewardModel) -> list[MicroBatch]:
+def _micro(groups: Sequence[Group], micro_tokens: int, share: bool) -> list[MicroBatch]:
+    """A batch's groups in order, in runs of at most `micro_tokens`; a larger group stands alone."""
     runs: list[list[Group]] = []
     room = 0
     for group in groups:
         if not runs or group.num_tokens > room:
             runs.append([])
-            room = config.micro_tokens
+            room = micro_tokens
         runs[-1].append(group)
         room -= group.num_tokens
-    return [collate_groups(run) for run in runs]
+    return [collate_groups(run, share) for run in runs]
 
 
 def score_group(policy: Policy, group: Group) -> torch.Tensor:
@@ -176,7 +180,7 @@ def accuracy(groups: Sequence[Group], scores: Sequence[torch.Tensor]) -> float |
 
 def _moments(scores: Sequence[torch.Tensor]) -> tuple[float, float]:
     every = torch.cat(list(scores))
-    return float(every.mean()), max(float(every.std()), 1e-6)
+    return float(every.mean()), max(float(every.std(correction=0)), 1e-6)
 
 
 def _check_padding(policy: Policy, groups: Sequence[Group], precision: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from tutelage.config import to_plain
 from tutelage.console import console
@@ -14,6 +15,7 @@ from tutelage.generation.engine import Engine
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve, save_policy
+from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Generate, Score
 from tutelage.records import Prompt, Sample, Sampling
@@ -29,11 +31,12 @@ from tutelage.training.optimizer import Masters, freeze_layers
 SHOWN = ("objective/score", "objective/kl", "rollout/length")
 
 
-def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str, str]) -> Artifact:
+def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str, str],
+       reward_sources: Mapping[str, str] | None = None) -> Artifact:
     """Make the policy `config` asks for, or give the one that was made from just that.
 
     Args:
-        reward: judges the samples; `reward_parents` say in the manifest what it is.
+        reward: judges the samples; `reward_parents` (artifacts) and `reward_sources` (files) say in the manifest what it is.
     """
     source = resolve(config.policy, project)
     data = load_dataset(resolve_dataset(project, config.prompts))
@@ -42,7 +45,8 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
     manifest = Manifest(kind="model", name=config.name, stage="rl",
-                        parents={"policy": source.ref, **reward_parents, **data.parents}, sources=data.sources,
+                        parents={**source.parents("policy"), **reward_parents, **data.parents},
+                        sources={**source.sources("policy"), **(reward_sources or {}), **data.sources},
                         template=template.sha256, config={**to_plain(config), "composition": to_plain(settings)},
                         seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
@@ -51,13 +55,13 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     precision = run.circumstances["precision"]
     policy = load_policy(source.path, precision, value_head=settings.credit == "gae",
                          adapter=config.adapter if config.adapter.rank else None)
-    reference = None if policy.has_adapter else load_policy(source.path, precision).requires_grad_(False)
+    reference = _reference(policy, source.path, precision)
     freeze_layers(policy, config.optimizer.frozen_layers)
     masters = Masters(policy, config.optimizer, config.steps * settings.epochs * settings.minibatches)
     trainer = PolicyTrainer(policy, reference, masters, settings, micro_tokens=config.micro_tokens,
                             temperature=config.temperature, seed=config.seed)
     loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer)
-    console.print(f"rl: {config.algorithm} on {len(prompts)} prompts, {config.prompts_per_step} x {config.per_prompt} samples "
+    console.print(f"rl: {config.algorithm} on {len(prompts)} prompts, {loop.prompts_per_step} x {config.per_prompt} samples "
                   f"a step; precision {precision}")
     steps(run, {"trainer": trainer}, config.steps, loop.step, "RL", shown=SHOWN)
 
@@ -69,7 +73,7 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
         save_policy(policy, tokenizer, directory)
         template.save(directory)
         probe = Engine(policy, template, slots=1).generate(prompts[:1], Sampling(max_new_tokens=8))
-        preflight.reload(policy, directory, _tokens(probe, False), precision)
+        preflight.reload(policy, directory, _tokens(probe, False), precision, value_head=policy.value_head is not None)
         preflight.train_is_serve(template, directory, (*prompts[0].messages, *probe[0].response))
     run.finish()
     made = project.made_from(manifest.key)
@@ -77,11 +81,22 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     return made
 
 
+def _reference(policy: Policy, path: Path, precision: str) -> Policy | None:
+    """The model the policy starts as, frozen; None where turning the policy's adapter off gives just that.
+
+    With an adapter that came with the model, off is what was before that model was made, so a copy is needed.
+    """
+    start = load_policy(path, precision).requires_grad_(False)
+    return None if policy.has_adapter and not start.has_adapter else start
+
+
 class Loop:
     """What one RL step is: everything random in it follows from the seed and the step's number."""
 
     def __init__(self, config: RL, prompts: Sequence[Prompt], engine: Generate, reward: Score, trainer: PolicyTrainer) -> None:
-        self.config, self.prompts, self.engine, self.reward, self.trainer = config, prompts, engine, reward, trainer
+        self.config, self.engine, self.reward, self.trainer = config, engine, reward, trainer
+        self.prompts = list({prompt.id: prompt for prompt in prompts}.values())
+        self.prompts_per_step = min(config.prompts_per_step, len(self.prompts))
 
     def step(self, i: int) -> dict[str, float]:
         c = self.config
@@ -95,11 +110,13 @@ class Loop:
         return {"reward/total": sum(scores.total) / len(samples), **parts, **self.trainer.step(samples, shaped)}
 
     def _prompts(self, i: int) -> list[Prompt]:
-        """The step's prompts: the data in a new order each pass, no prompt twice in a step where there are enough."""
-        n, size = len(self.prompts), self.config.prompts_per_step
-        places = range(i * size, (i + 1) * size)
-        orders = {epoch: permutation(n, self.config.seed, epoch) for epoch in {place // n for place in places}}
-        return [self.prompts[orders[place // n][place % n]] for place in places]
+        """The step's prompts: the data in a new order each pass. What does not fill a step at the end of a pass is left
+        out of it, so that no step holds a prompt twice: its samples would be drawn from the same random numbers.
+        """
+        size = self.prompts_per_step
+        epoch, place = divmod(i, len(self.prompts) // size)
+        order = permutation(len(self.prompts), self.config.seed, epoch)
+        return [self.prompts[index] for index in order[place * size:(place + 1) * size]]
 
 
 def _shape(score: float, sample: Sample, config: RL) -> float:

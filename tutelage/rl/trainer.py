@@ -87,32 +87,42 @@ class PolicyTrainer:
         rollout = self._rollout(samples, scores, packs)
         advantages, returns = self._credit(rollout)
         metrics = self._describe(rollout, returns)
-        first = True
+        updates = []
         for epoch in range(self.algorithm.epochs):
             for minibatch in self._minibatches(packs, epoch):
                 batches = [_fields(pack, rollout, advantages, returns) for pack in minibatch]
-                objective = Surrogate(self.algorithm, self.temperature, check_ratio=first and self.steps_done == 0)
-                metrics |= _by_sb3_names(update(self.policy, self.masters, batches, objective))
-                first = False
+                if self._teaches(batches):
+                    objective = Surrogate(self.algorithm, self.temperature, check_ratio=self.masters.steps_done == 0)
+                    updates.append(update(self.policy, self.masters, batches, objective))
         self._adapt_kl(metrics["objective/kl"], len(samples))
         self.steps_done += 1
-        return metrics
+        return metrics | _mean_by_sb3_names(updates)
+
+    def _teaches(self, batches: Sequence[MicroBatch]) -> bool:
+        """Whether there is a gradient: a reward that is the same for all samples (often at the start, with rules) gives
+        none, and then no step is made, which the optimizer's momentum would turn into noise.
+        """
+        return self.algorithm.ent_coef > 0 or any(
+            bool(batch.fields["advantages"].any() or (batch.fields["returns"] != batch.fields["values"]).any())
+            for batch in batches)
 
     def _pack(self, samples: Sequence[Sample]) -> list[Pack]:
-        """Neighbours into micro-batches of at most `micro_tokens`, a prompt's samples together where they fit."""
-        groups: list[list[int]] = []
-        for row, sample in enumerate(samples):
-            if groups and samples[groups[-1][0]].prompt_ids == sample.prompt_ids:
-                groups[-1].append(row)
-            else:
-                groups.append([row])
+        """Neighbours into micro-batches of at most `micro_tokens`, a prompt's samples together where they fit.
+
+        A sample over it stands alone. There are as many packs as minibatches at least, where there are samples enough.
+        """
+        sizes = [(len(sample.prompt_ids), len(sample.response_ids)) for sample in samples]
+        groups, whole = _cut_groups(samples, sizes, self.micro_tokens)
+        budget = min(self.micro_tokens, max(1, whole // self.algorithm.minibatches))
+        if budget < self.micro_tokens:
+            groups, _ = _cut_groups(samples, sizes, budget)
         runs: list[list[int]] = []
         room = 0
         for group in groups:
-            size = len(samples[group[0]].prompt_ids) + sum(len(samples[row].response_ids) for row in group)
+            size = sizes[group[0]][0] + sum(sizes[row][1] for row in group)
             if not runs or size > room:
                 runs.append([])
-                room = self.micro_tokens
+                room = budget
             runs[-1] += group
             room -= size
         return [Pack(tuple(run), _tokens([samples[row] for row in run], self.policy.ragged),
@@ -219,8 +229,25 @@ class Surrogate:
             value = replace(value, stats={"squared_error": value.stats["squared_error"]})
             terms.append(Term("value", value, a.vf_coef))
         if out.entropy is not None:
-            terms.append(Term("entropy", LossSum(-out.entropy.sum(), out.entropy.new_tensor(float(out.entropy.numel()))), a.ent_coef))
+            count = out.entropy.new_tensor(float(out.entropy.numel()))
+            terms.append(Term("entropy", LossSum(-out.entropy.sum(), count), a.ent_coef))
         return terms
+
+
+def _cut_groups(samples: Sequence[Sample], sizes: Sequence[tuple[int, int]], budget: int) -> tuple[list[list[int]], int]:
+    """Neighbours with one prompt, cut where prompt and responses pass `budget` tokens; and the tokens of all pieces."""
+    groups: list[list[int]] = []
+    room = whole = 0
+    for row, (prompt, response) in enumerate(sizes):
+        together = groups and samples[groups[-1][0]].prompt_ids == samples[row].prompt_ids and response <= room
+        if not together:
+            groups.append([])
+            room = budget - prompt
+            whole += prompt
+        groups[-1].append(row)
+        room -= response
+        whole += response
+    return groups, whole
 
 
 def _tokens(samples: Sequence[Sample], share: bool) -> TokenBatch:
@@ -244,5 +271,7 @@ _NAMES = {"policy": "train/policy_loss", "value": "train/value_loss", "entropy":
           "clipped": "train/clip_fraction", "approx_kl": "train/approx_kl", "squared_error": "train/value_squared_error"}
 
 
-def _by_sb3_names(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {_NAMES.get(name, f"train/{name}"): value for name, value in metrics.items()}
+def _mean_by_sb3_names(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Each metric's mean over the updates of a rollout."""
+    return {_NAMES.get(name, f"train/{name}"): sum(each[name] for each in updates) / len(updates)
+            for name in (updates[0] if updates else ())}

@@ -65,7 +65,7 @@ class DirectoryCheckpoints:
             if file_hash(path / TENSORS) != saved["tensors_sha256"]:
                 raise ValueError("its tensors are not those it was saved with")
             return saved["step"], _join(saved["state"], load_file(path / TENSORS))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             raise ResumeError(f"the checkpoint {path} is damaged ({error}). Remove that directory to go on from the one "
                               "before, or the run's directory to begin anew.") from None
 
@@ -73,6 +73,7 @@ class DirectoryCheckpoints:
 def _split(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     """The JSON form of `value`, each tensor replaced by the name it gets in `tensors`."""
     if isinstance(value, torch.Tensor):
+        assert path not in tensors, f"two tensors of a state are both called {path}"
         tensors[path] = value
         return {"tensor": path}
     if isinstance(value, Mapping):

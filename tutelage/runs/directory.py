@@ -50,12 +50,13 @@ def run_path(project: Project, manifest: Manifest) -> Path:
 
 def recorded(project: Project, manifest: Manifest) -> Mapping[str, Any] | None:
     """The circumstances of the run that was begun for `manifest`, or None where none was."""
+    path = run_path(project, manifest) / "run.json"
     try:
-        return dict(json.loads((run_path(project, manifest) / "run.json").read_text(encoding="utf-8"))["circumstances"])
+        return dict(json.loads(path.read_text(encoding="utf-8"))["circumstances"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
-        raise ResumeError(f"{run_path(project, manifest) / 'run.json'} is damaged. Remove that directory to begin anew.") from None
+        raise ResumeError(f"{path} is damaged. Remove that directory to begin anew.") from None
 
 
 def begin(project: Project, manifest: Manifest, circumstances: Mapping[str, Any], allow_drift: bool = False) -> Run:
@@ -71,13 +72,25 @@ def begin(project: Project, manifest: Manifest, circumstances: Mapping[str, Any]
         if drift and not allow_drift:
             raise ResumeError(f"the run {path.name} cannot go on as it was begun: {'; '.join(drift)}. Meet these, or remove "
                               f"{path} to begin anew.")
-        return Run(path, before)
+        return _with_drift(path, before, drift)
     path.mkdir(parents=True, exist_ok=True)
     (path / "config.toml").write_text(plain_to_toml(manifest.config), encoding="utf-8")
     asked = {"stage": manifest.stage, "kind": manifest.kind, "name": manifest.name, "key": manifest.key,
              "parents": dict(manifest.parents), "config": dict(manifest.config), "seeds": dict(manifest.seeds)}
-    draft = path / ".run.json"
-    draft.write_text(json.dumps({**asked, "circumstances": dict(circumstances)}, ensure_ascii=False, indent=1) + "\n",
-                     encoding="utf-8")
-    os.replace(draft, path / "run.json")      # last, so that a run with circumstances is a run that was begun
+    _write_record(path, {**asked, "circumstances": dict(circumstances)})      # last: from now on the run was begun
     return Run(path, circumstances)
+
+
+def _with_drift(path: Path, before: Mapping[str, Any], drift: list[str]) -> Run:
+    """The run as it was begun; drift that was allowed, now or at an earlier resume, is kept and told in its manifest."""
+    record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    allowed = [*record.get("drift", []), *(each for each in drift if each not in record.get("drift", []))]
+    if drift:
+        _write_record(path, {**record, "drift": allowed})
+    return Run(path, {**before, "drift": allowed} if allowed else before)
+
+
+def _write_record(path: Path, record: Mapping[str, Any]) -> None:
+    draft = path / ".run.json"
+    draft.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, path / "run.json")

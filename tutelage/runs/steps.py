@@ -24,12 +24,13 @@ class Stateful(Protocol):
 
 
 def steps(run: Run, parts: Mapping[str, Stateful], total: int, step: Callable[[int], Mapping[str, float]], label: str,
-          *, shown: Sequence[str] = ("loss",), unit: str = "steps", interval_s: float = CHECKPOINT_INTERVAL_S) -> None:
+          *, shown: Sequence[str] = ("loss",), unit: str = "steps", interval_s: float | None = None) -> None:
     """Call `step(i)` for i in 0 … total-1, going on from the last checkpoint, and keep what each returns as metrics.
 
-    A checkpoint of all `parts` is written every `interval_s` seconds; when it is written changes no number. The last
-    state is kept too, so that a kill between the last step and the artifact repeats nothing.
+    A checkpoint of all `parts` is written every `interval_s` seconds (None: `CHECKPOINT_INTERVAL_S`); when it is written
+    changes no number. The last state is kept too, so that a kill between the last step and the artifact repeats nothing.
     """
+    interval_s = CHECKPOINT_INTERVAL_S if interval_s is None else interval_s
     checkpoints = DirectoryCheckpoints(run.checkpoints)
     saved = checkpoints.latest()
     first = 0

@@ -13,6 +13,7 @@ class Optimizer:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) over fp32 masters."""
 
     lr: float = 2e-5               # peak learning rate
+    head_lr: float | None = None   # of the critic's and the reward head, which start at zero; none is 10 x lr
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-5              # larger than Adam's 1e-8: tames the first updates (37 details of PPO, N+)
     weight_decay: float = 0.0      # on matrices only, never on embeddings, norms or biases
@@ -26,6 +27,8 @@ class Optimizer:
         if self.lr <= 0 or self.eps <= 0 or self.weight_decay < 0 or self.max_grad_norm < 0:
             raise ConfigError(f"optimizer: lr {self.lr} and eps {self.eps} must be > 0, weight_decay {self.weight_decay} "
                               f"and max_grad_norm {self.max_grad_norm} >= 0.")
+        if self.head_lr is not None and self.head_lr <= 0:
+            raise ConfigError(f"optimizer.head_lr {self.head_lr}: must be > 0, or none for 10 x lr.")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"optimizer.betas {self.betas}: each must be in [0, 1).")
         if not (0 <= self.warmup_fraction <= 1 and 0 <= self.final_fraction <= 1 and self.frozen_layers >= 0):

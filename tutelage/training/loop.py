@@ -60,24 +60,34 @@ def update(policy: Policy, masters: Masters, batches: Sequence[MicroBatch], obje
         TrainingError: if a loss is not finite; the rows are named and no weight was changed.
     """
     totals = _global_counts(batches, objective, ranks or OneRank())
-    sums: dict[str, float] = {}
-    loss = 0.0
+    try:
+        sums = _accumulate(policy, batches, objective, totals)
+    except BaseException:
+        masters.drop_gradients()      # else whoever goes on after the error would step with half a batch
+        raise
+    rate = masters.learning_rate
+    return {**sums, "grad_norm": masters.step(), "lr": rate,
+            "tokens": float(sum(batch.tokens.num_tokens for batch in batches))}
+
+
+def _accumulate(policy: Policy, batches: Sequence[MicroBatch], objective: Objective,
+                totals: Mapping[str, float]) -> dict[str, float]:
+    """Leave the step's gradient in the parameters; returns `loss`, each term and each statistic, divided."""
+    sums = {"loss": 0.0}
     for batch in batches:
         micro_loss = torch.zeros(())
         for term in objective.terms(policy, batch):
-            share = term.weight / max(totals[term.name], 1.0)
-            micro_loss = micro_loss + share * term.loss.sum
+            count = totals[term.name] or 1.0
+            micro_loss = micro_loss + term.weight / count * term.loss.sum
             for name, value in ((term.name, term.loss.sum.detach()), *term.loss.stats.items()):
-                sums[name] = sums.get(name, 0.0) + float(value) / max(totals[term.name], 1.0)
+                sums[name] = sums.get(name, 0.0) + float(value) / count
         if not math.isfinite(float(micro_loss.detach())):
             raise TrainingError(f"the loss is {float(micro_loss.detach())} in rows {', '.join(batch.rows[:5])}"
                                 f"{' …' if len(batch.rows) > 5 else ''}; no weight was changed. Look at these rows, or lower "
                                 "the learning rate.")
         micro_loss.backward()
-        loss += float(micro_loss.detach())
-    rate = masters.learning_rate
-    return {"loss": loss, **sums, "grad_norm": masters.step(), "lr": rate,
-            "tokens": float(sum(batch.tokens.num_tokens for batch in batches))}
+        sums["loss"] += float(micro_loss.detach())
+    return sums
 
 
 def _global_counts(batches: Sequence[MicroBatch], objective: Objective, ranks: Ranks) -> dict[str, float]:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from tutelage.errors import ConfigError, PreflightError, ResumeError, TrainingError
 from tutelage.training.config import Optimizer
 
+HEADS = ("value_head.", "score_head.")      # start at zero and have a learning rate of their own
+
 
 class Masters:
     """Owns the fp32 masters of a module's trainable parameters, and the optimizer over them.
@@ -37,8 +39,10 @@ class Masters:
                 value.register_post_accumulate_grad_hook(self._collect(self._masters[name]))
         embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
         decayed = {name for name, value in self._parameters.items() if value.ndim >= 2 and id(value) not in embeddings}
-        groups = [{"params": [self._masters[n] for n in self._masters if (n in decayed) == decay],
-                   "weight_decay": config.weight_decay if decay else 0.0} for decay in (True, False)]
+        head_lr = 10 * config.lr if config.head_lr is None else config.head_lr
+        groups = [{"params": [self._masters[n] for n in self._masters if (n in decayed, n.startswith(HEADS)) == (decay, head)],
+                   "weight_decay": config.weight_decay if decay else 0.0, "peak_lr": head_lr if head else config.lr}
+                  for head in (False, True) for decay in (True, False)]
         self._adamw = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr,
                                         betas=config.betas, eps=config.eps, fused=True)
 
@@ -52,14 +56,18 @@ class Masters:
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step: warm-up from lr / warm-up steps, then the schedule."""
+        """Of the next step; that of the heads is as much of their own peak."""
+        return self.config.lr * self._share_of_peak()
+
+    def _share_of_peak(self) -> float:
+        """Warm-up from 1 / warm-up steps, then the schedule."""
         c, step = self.config, self.steps_done
         warmup = math.ceil(c.warmup_fraction * self.total_steps)
         if step < warmup:
-            return c.lr * (step + 1) / warmup
+            return (step + 1) / warmup
         done = min(1.0, (step - warmup) / max(1, self.total_steps - warmup))
         falling = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[c.schedule]
-        return c.lr * (c.final_fraction + (1 - c.final_fraction) * falling)
+        return c.final_fraction + (1 - c.final_fraction) * falling
 
     def step(self) -> float:
         """Clip, update, publish; returns the L2 norm of the gradient before clipping.
@@ -72,23 +80,28 @@ class Masters:
         gradients = [master.grad for master in self._masters.values() if master.grad is not None]
         norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
         if not math.isfinite(norm):
+            self.drop_gradients()
             raise TrainingError(f"the gradient norm is {norm} at step {self.steps_done + 1}; no weight was changed. "
                                 "Lower the learning rate, or look at the rows of this step.")
         limit = self.config.max_grad_norm
         if limit > 0 and norm > limit:
             torch._foreach_mul_(gradients, limit / norm)
         for group in self._adamw.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = group["peak_lr"] * self._share_of_peak()
         first = self.steps_done == 0
-        before = {name: value.detach().clone() for name, value in self._parameters.items()} if first else {}
+        before = {name: value.detach().clone() for name, value in self._masters.items()} if first else {}
         self._adamw.step()
-        self._adamw.zero_grad(set_to_none=True)
+        self.drop_gradients()
         self.publish()
         self.steps_done += 1
-        if first and not any(not torch.equal(before[name], value) for name, value in self._parameters.items()):
+        if first and not any(not torch.equal(before[name], value) for name, value in self._masters.items()):
             raise PreflightError(f"something learns: after the first step no parameter changed (gradient norm {norm:.3g}, "
                                  f"learning rate {self._adamw.param_groups[0]['lr']:.3g}).")
         return norm
+
+    def drop_gradients(self) -> None:
+        """Forget what was accumulated for the step that is being made."""
+        self._adamw.zero_grad(set_to_none=True)
 
     def _check_all_reached(self) -> None:
         unreached = [name for name, master in self._masters.items() if master.grad is None]
@@ -117,8 +130,17 @@ class Masters:
         self.steps_done = state["steps_done"]
         for name, master in self._masters.items():
             master.copy_(state["masters"][name])
-            self._adamw.state[master] = {key: value.clone() for key, value in state["moments"].get(name, {}).items()}
+            self._adamw.state[master] = {key: value.to(master.device, copy=True)
+                                         for key, value in state["moments"].get(name, {}).items()}
         self.publish()
+
+
+def freeze_language_head(policy: nn.Module) -> None:
+    """Leave an untied language-model head untrained: a stage whose loss is made of scores never reaches it."""
+    model: Any = policy.model
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is not model.get_input_embeddings().weight:
+        head.requires_grad_(False)
 
 
 def freeze_layers(policy: nn.Module, count: int) -> None:

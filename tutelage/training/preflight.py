@@ -83,7 +83,9 @@ def first_ratio(logprobs: Tensor, old_logprobs: Tensor) -> None:
 
 
 def finite_scores(scores: Sequence[float], names: Sequence[str]) -> None:
-    """Every reward is a number (a NaN trains silently: verifiers turn it into 0)."""
+    """Every sample has a reward, and it is a number (a NaN trains silently: verifiers turn it into 0)."""
+    if len(scores) != len(names):
+        raise PreflightError(f"finite: the reward gave {len(scores)} scores for {len(names)} samples; wanted one each.")
     bad = [name for name, score in zip(names, scores, strict=True) if not torch.isfinite(torch.tensor(score))]
     if bad:
         raise PreflightError(f"finite: {len(bad)} of {len(scores)} rewards are not finite (first: sample {bad[0]}).")
@@ -106,8 +108,9 @@ def reload(policy: Policy, directory: Path, batch: TokenBatch, precision: str, *
     again = load_policy(directory, precision, value_head=heads.get("value_head", False),
                         score_head=heads.get("score_head", False)).to(policy.device)
     with torch.no_grad():
-        wanted, got = (each(batch, scores=heads.get("score_head", False)) for each in (policy, again))
-    for name in ("logprobs", "scores"):
+        wanted, got = (each(batch, values=heads.get("value_head", False), scores=heads.get("score_head", False))
+                       for each in (policy, again))
+    for name in ("logprobs", "values", "scores"):
         first, second = getattr(wanted, name), getattr(got, name)
         if first is not None and not torch.equal(first, second):
             raise PreflightError(f"reload: {name} of the saved model differ by up to {float((first - second).abs().max()):.3g} "

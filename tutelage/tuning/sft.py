@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tutelage.algorithms import negative_log_likelihood
+from tutelage.batch import TokenBatch
 from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate, Rendered
@@ -27,7 +29,9 @@ from tutelage.project import Artifact, Project
 from tutelage.records import Instruction
 from tutelage.runs.metrics import read_metrics
 from tutelage.runs.steps import steps
+from tutelage.seeds import stream_seed
 from tutelage.training import preflight
+from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import MicroBatch, Term, update
 from tutelage.training.optimizer import Masters, freeze_layers
 from tutelage.tuning.config import SFT, Template
@@ -57,8 +61,8 @@ def sft(project: Project, config: SFT) -> Artifact:
         raise DataError(f"sft trains on instructions; {config.data} holds records of kind {data.kind}.")
     tokenizer = load_tokenizer(source.path)
     template = chat_template(config.template, source.path, tokenizer)
-    manifest = Manifest(kind="model", name=config.name, stage="sft", parents={"model": source.ref, **data.parents},
-                        sources=data.sources, template=template.sha256, config=to_plain(config), seeds={"seed": config.seed})
+    manifest = Manifest(kind="model", name=config.name, stage="sft", parents={**source.parents("model"), **data.parents},
+                        sources={**source.sources("model"), **data.sources}, template=template.sha256, config=to_plain(config), seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)
@@ -71,14 +75,17 @@ def sft(project: Project, config: SFT) -> Artifact:
 
     policy = load_policy(source.path, precision, adapter=config.adapter if config.adapter.rank else None)
     if policy.has_adapter:
-        probe = collate(list(rows.values())[:2])
-        preflight.adapter_off(policy, load_policy(source.path, precision).evaluate_logprobs(probe), probe)
+        _check_adapter(policy, source.path, precision, collate(list(rows.values())[:2]))
     freeze_layers(policy, config.optimizer.frozen_layers)
-    order = Order(rows, config)
+    order = Order(rows, config, policy.ragged)
     masters = Masters(policy, config.optimizer, order.total)
     objective = NegativeLogLikelihood()
-    steps(run, {"masters": masters}, order.total,
-          lambda i: update(policy, masters, order.step(i), objective), "SFT", shown=("loss", "lr"))
+
+    def step(i: int) -> dict[str, float]:
+        with adapter_dropout(policy, stream_seed(config.seed, "sft", "dropout", i)):
+            return update(policy, masters, order.step(i), objective)
+
+    steps(run, {"masters": masters}, order.total, step, "SFT", shown=("loss", "lr"))
 
     measured = read_metrics(run.metrics)
     facts = {**run.circumstances, "rows": len(rows), "steps": order.total, "truncation": str(truncation),
@@ -87,7 +94,7 @@ def sft(project: Project, config: SFT) -> Artifact:
         save_policy(policy, tokenizer, directory)
         template.save(directory)
         first = next(iter(rows.values()))
-        preflight.reload(policy, directory, collate([first]), precision)
+        preflight.reload(policy, directory, collate([first], share=False), precision)
         preflight.train_is_serve(template, directory, data.records[0].messages)
     run.finish()
     made = project.made_from(manifest.key)
@@ -100,6 +107,13 @@ def chat_template(declared: Template, path: Any, tokenizer: Any) -> ChatTemplate
     if not declared.declared:
         return ChatTemplate.load(path, tokenizer)
     return ChatTemplate.declared(tokenizer, TaggedTemplate(**to_plain(declared)))
+
+
+def _check_adapter(policy: Policy, path: Path, precision: str, probe: TokenBatch) -> None:
+    """A fresh adapter is checked; one that came with the model is part of what training starts from."""
+    start = load_policy(path, precision)
+    if not start.has_adapter:
+        preflight.adapter_off(policy, start.evaluate_logprobs(probe), probe)
 
 
 def render_rows(data: Dataset, template: ChatTemplate, config: SFT) -> tuple[dict[str, Rendered], Truncation]:
@@ -119,8 +133,8 @@ def render_rows(data: Dataset, template: ChatTemplate, config: SFT) -> tuple[dic
 class Order:
     """Which rows each step trains on: a pure function of rows, seed and step."""
 
-    def __init__(self, rows: Mapping[str, Rendered], config: SFT) -> None:
-        self.names, self.rows, self.config = list(rows), list(rows.values()), config
+    def __init__(self, rows: Mapping[str, Rendered], config: SFT, share: bool = True) -> None:
+        self.names, self.rows, self.config, self.share = list(rows), list(rows.values()), config, share
 
     @cached_property
     def batches(self) -> list[list[int]]:
@@ -135,4 +149,4 @@ class Order:
     def step(self, i: int) -> list[MicroBatch]:
         named = {id(self.rows[index]): self.names[index] for index in self.batches[i]}
         runs = micro_batches([self.rows[index] for index in self.batches[i]], self.config.micro_tokens)
-        return [MicroBatch(tokens=collate(run), rows=tuple(named[id(row)] for row in run)) for run in runs]
+        return [MicroBatch(tokens=collate(run, self.share), rows=tuple(named[id(row)] for row in run)) for run in runs]

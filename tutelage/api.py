@@ -1,0 +1,106 @@
+"""The stages as Python functions, named as on the command line.
+
+    import tutelage
+    tutelage.sft("my-project", model="smollm2-135m-q4", data="answers.jsonl", name="taught")
+    tutelage.rl("my-project", policy="taught", prompts="prompts.jsonl", reward=lambda samples: [len(s.text) for s in samples])
+
+`project` is a directory, made a project where it is none, or a `Project`. Settings are those of the stage's
+configuration, nested ones as mappings: `optimizer={"lr": 1e-5}`. Each returns the artifact it made, or the one it had
+made from just that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+from tutelage.config import from_plain
+from tutelage.evaluation.config import Evaluate
+from tutelage.evaluation.stage import evaluate as _evaluate
+from tutelage.feedback.aggregation import people, preferences
+from tutelage.feedback.scripted import ScriptedTruth
+from tutelage.generation.config import Sample
+from tutelage.generation.stage import sample as _sample
+from tutelage.lineage import file_hash
+from tutelage.project import Artifact, Project
+from tutelage.protocols import Score
+from tutelage.rewards.callables import CallableReward, Function, load_callable
+from tutelage.rewards.config import RewardModel
+from tutelage.rewards.model import RewardScorer
+from tutelage.rewards.train import train_reward
+from tutelage.rl.config import RL
+from tutelage.rl.stage import rl as _rl
+from tutelage.store import Store
+from tutelage.tuning.config import SFT
+from tutelage.tuning.sft import sft as _sft
+
+
+def sft(project: str | Path | Project, **settings: Any) -> Artifact:
+    """Supervised fine-tuning; settings as in `tuning.config.SFT`."""
+    with (opened := _open(project)).lock():
+        return _sft(opened, from_plain(SFT, settings))
+
+
+def sample(project: str | Path | Project, **settings: Any) -> Artifact:
+    """Draw responses; settings as in `generation.config.Sample`."""
+    with (opened := _open(project)).lock():
+        return _sample(opened, from_plain(Sample, settings))
+
+
+def reward(project: str | Path | Project, **settings: Any) -> Artifact:
+    """Train a reward model; settings as in `rewards.config.RewardModel`. `data="feedback"` takes the project's judgments."""
+    config = from_plain(RewardModel, settings)
+    with (opened := _open(project)).lock():
+        if config.data != "feedback":
+            return train_reward(opened, config)
+        with Store.open(opened.store_path) as store:
+            terms, who = preferences(store), people(store)
+        return train_reward(opened, config, terms, people=who)
+
+
+def rl(project: str | Path | Project, *, reward: str | Function, **settings: Any) -> Artifact:
+    """Train a policy; settings as in `rl.config.RL`. `reward` may be a function of samples, one float each."""
+    with (opened := _open(project)).lock():
+        score, parents, sources = resolve_reward(opened, reward)
+        name = reward if isinstance(reward, str) else score.name if isinstance(score, CallableReward) else ""
+        return _rl(opened, from_plain(RL, {**settings, "reward": name}), score, parents, sources)
+
+
+def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
+    """Compare models on prompts with key facts, by the scripted truth; settings as in `evaluation.config.Evaluate`."""
+    config = from_plain(Evaluate, settings)
+    with (opened := _open(project)).lock():
+        if not config.reward:
+            return _evaluate(opened, config, ScriptedTruth())
+        score, parents, sources = resolve_reward(opened, config.reward)
+        return _evaluate(opened, config, ScriptedTruth(), score, parents=parents, sources=sources)
+
+
+def resolve_reward(project: Project, reward: str | Function) -> tuple[Score, dict[str, str], dict[str, str]]:
+    """The `Score` that `reward` names, and what a manifest says of it: its parents and its sources.
+
+    Args:
+        reward: an artifact's name, `rm:NAME`, `file.py:function`, or a function.
+    """
+    if not isinstance(reward, str):
+        score = CallableReward(reward)
+        return score, {}, {f"reward {score.name}": hashlib.sha256(_source(reward).encode()).hexdigest()}
+    file, _, function = reward.rpartition(":")
+    if file.endswith(".py"):
+        return load_callable(reward), {}, {f"reward {Path(file).name}:{function}": file_hash(Path(file))}
+    artifact = project.artifact(reward.removeprefix("rm:"), "reward")
+    return RewardScorer.load(artifact.path, str(artifact.manifest.facts["precision"])), {"reward": artifact.parent_ref}, {}
+
+
+def _source(function: Function) -> str:
+    """The function's text, so that an edited reward is another reward; its name where there is no text."""
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return getattr(function, "__qualname__", "reward")
+
+
+def _open(project: str | Path | Project) -> Project:
+    return project if isinstance(project, Project) else Project.init(Path(project))
