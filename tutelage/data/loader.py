@@ -117,7 +117,7 @@ def collate(rows: Sequence[Rendered], share: bool = True) -> TokenBatch:
     return TokenBatch.pack([row.ids for row in rows], [row.response_mask for row in rows], lengths)
 
 
-def _common_prefix(sequences: Sequence[Sequence[int]]) -> int:
+def _common_prefix(sequences: Sequence[tuple[int, ...]]) -> int:
     """How many ids all sequences begin with; never the whole of one."""
     first, last = min(sequences), max(sequences)      # in lexical order only the extremes need to be compared
     shortest = min(len(ids) for ids in sequences) - 1

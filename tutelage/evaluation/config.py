@@ -20,7 +20,8 @@ class Evaluate:
     instructions: str = ""             # data set whose held-out responses perplexity is measured on; empty: none
     reward: str = ""                   # reward shown beside the truth, and what chooses the best sample; empty: none
     name: str = "report"               # name of the report artifact that is made
-    per_prompt: int = 4                # samples of each prompt
+    per_prompt: int = 2                # samples of each prompt
+    best_of_n: int = 4                 # samples of each prompt from the model of `best_of`
     temperature: float = 0.7           # of those samples; KL is measured on other ones, drawn at 1
     max_new_tokens: int = 64           # a response is cut there
     limit: int = 0                     # take the first so many prompts; 0 takes all

@@ -87,7 +87,7 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
             contestants.append(Contestant(name=each.name, samples=each.samples, grades=truth.score(each.samples), kl=each.kl,
                                           reward=scores.total if scores else None, perplexity=each.perplexity))
             if each.name == config.best_of and scores is not None:
-                contestants.append(best_of(contestants[-1], scores, f"{each.name}, best of {config.per_prompt}"))
+                contestants.append(best_of(contestants[-1], scores, f"{each.name}, best of {config.best_of_n}"))
             bar.advance(1)
     comparison = compare(contestants, reference, config.seed)
     facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, names[0], names[-1])}
@@ -145,15 +145,18 @@ def _measure(project: Project, config: Evaluate, name: str, model: str, referenc
             max_new_tokens=config.max_new_tokens, slots=config.slots, precision=config.precision, seed=config.seed, **settings),
             f"Sampling {name}{' at temperature 1' if suffix else ''}")
 
-    artifact = draw("", per_prompt=config.per_prompt, temperature=config.temperature)
-    plain = load_samples(artifact if config.temperature == 1.0 else draw("-plain", per_prompt=1))
-    source = resolve(model, project)
-    policy, samples = load_policy(source.path, precision), load_samples(artifact)
-    divergence = kl_to_reference(policy, load_policy(reference, precision), plain)
-    by_id: dict[str, list[float]] = {}
-    for each, nats in zip(plain, divergence.responses, strict=True):
-        by_id.setdefault(each.prompt.id, []).append(nats)
-    kl = [sum(by_id[each.prompt.id]) / len(by_id[each.prompt.id]) for each in samples]
+    artifact = draw("", per_prompt=config.best_of_n if name == config.best_of else config.per_prompt,
+                    temperature=config.temperature)
+    source, samples = resolve(model, project), load_samples(artifact)
+    policy = load_policy(source.path, precision)
+    kl = [0.0] * len(samples)
+    if source.path != reference:
+        plain = load_samples(artifact if config.temperature == 1.0 else draw("-plain", per_prompt=1))
+        divergence = kl_to_reference(policy, load_policy(reference, precision), plain)
+        by_id: dict[str, list[float]] = {}
+        for each, nats in zip(plain, divergence.responses, strict=True):
+            by_id.setdefault(each.prompt.id, []).append(nats)
+        kl = [sum(by_id[each.prompt.id]) / len(by_id[each.prompt.id]) for each in samples]
     return Measured(name, artifact, samples, kl, _perplexity(project, config, policy, source.path))
 
 
