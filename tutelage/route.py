@@ -56,7 +56,7 @@ class Journey:
         optimizer=Optimizer(lr=5e-5, warmup_fraction=0.1, schedule="linear", frozen_layers=12)))
     evaluate: Evaluate = field(default_factory=lambda: Evaluate(
         models=("", "sft", "rlhf"), names=NAMES, reference="SFT", best_of="SFT", reward="reward", data="heldout-prompts",
-        instructions="instructions", name="demo", per_prompt=4))
+        instructions="instructions", name="demo"))
 
 
 def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
@@ -102,7 +102,7 @@ def tiny(journey: Journey) -> Journey:
         sample=replace(journey.sample, limit=16, max_new_tokens=16),
         reward=replace(journey.reward, optimizer=fast),
         rl=replace(journey.rl, steps=3, prompts_per_step=4, max_new_tokens=16, optimizer=fast),
-        evaluate=replace(journey.evaluate, per_prompt=2, limit=12, max_new_tokens=16))
+        evaluate=replace(journey.evaluate, limit=12, max_new_tokens=16))
 
 
 def short(journey: Journey) -> Journey:
@@ -110,7 +110,7 @@ def short(journey: Journey) -> Journey:
     return replace(
         journey, sft=replace(journey.sft, epochs=1), sample=replace(journey.sample, limit=24),
         rl=replace(journey.rl, steps=3, prompts_per_step=8),
-        evaluate=replace(journey.evaluate, per_prompt=2, limit=24))
+        evaluate=replace(journey.evaluate, limit=24))
 
 
 def demo_command(arguments: list[str], options: Options) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def _bootstrap_means(sums: NDArray, counts: NDArray, resamples: int, seed: int) 
     at_once = max(1, DRAWS_AT_ONCE // n)
     means = []
     for start in range(0, resamples, at_once):
-        drawn = rng.multinomial(n, np.full(n, 1 / n),
-                                size=min(at_once, resamples - start))      # (draws, clusters)
+        draws = min(at_once, resamples - start)
+        drawn = rng.multinomial(n, np.full(n, 1 / n), size=draws)          # (draws, clusters)
         means.append((drawn @ sums) / (drawn @ counts))
     return np.concatenate(means)

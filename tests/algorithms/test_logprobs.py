@@ -61,8 +61,8 @@ def test_two_words_by_hand():
 
 def test_gradients_by_hand():
     # as above: d log pi_0 / dz = (1 - 3/4, -1/4); times h = 1 for the weights, times the weights for h
-    hidden, weight = torch.ones(1, 1, requires_grad=True), torch.tensor([[math.log(3.0)], [0.0]],
-                                                                        requires_grad=True)
+    hidden = torch.ones(1, 1, requires_grad=True)
+    weight = torch.tensor([[math.log(3.0)], [0.0]], requires_grad=True)
     token_logprobs(hidden, weight, torch.tensor([0]))[0].sum().backward()
     torch.testing.assert_close(weight.grad, torch.tensor([[0.25], [-0.25]]), atol=1e-6, rtol=0)
     assert hidden.grad.item() == pytest.approx(math.log(3.0) / 4, abs=1e-6)
@@ -160,8 +160,8 @@ def test_the_gradient_may_come_through_the_entropy_or_the_logprobs_alone():
                              chunk_size=16)[which].sum()
         wanted = plainly(hidden, weight, labels, bias_V)[which].sum()
         torch.testing.assert_close(torch.autograd.grad(got, (hidden, weight, bias_V)),
-                                   torch.autograd.grad(wanted,
-                                                       (hidden, weight, bias_V)), atol=1e-10, rtol=1e-10)
+                                   torch.autograd.grad(wanted, (hidden, weight, bias_V)),
+                                   atol=1e-10, rtol=1e-10)
 
 
 def test_entropy_on_request_leaves_the_logprobs_as_they_are():
@@ -249,10 +249,16 @@ def test_logits_of_all_tokens_are_never_held_when_nothing_is_kept():
     assert max(seen) <= 4 * rows * 256
 
 
-def test_products_are_kept_for_a_backward_only():
+def test_products_are_kept_for_a_backward_only(monkeypatch):
     hidden, weight, labels, _ = inputs(torch.float32, bias=False)
-    with torch.no_grad():
-        assert token_logprobs(hidden, weight, labels)[0].grad_fn is None
+    budgets, apply = [], logprobs._TokenLogprobs.apply
+    with monkeypatch.context() as spy:
+        spy.setattr(logprobs._TokenLogprobs, "apply", lambda *args: budgets.append(args[-1].keep_bytes) or apply(*args))
+        with torch.no_grad():
+            token_logprobs(hidden, weight, labels)
+        token_logprobs(hidden.detach(), weight.detach(), labels)
+        token_logprobs(hidden, weight.detach(), labels)
+    assert budgets == [0, 0, logprobs.KEEP_BYTES]
     kept = token_logprobs(hidden, weight, labels, chunk_size=25)[0].grad_fn.saved_tensors[6:]
     none = token_logprobs(hidden, weight, labels, chunk_size=25, keep_bytes=0)[0].grad_fn.saved_tensors[6:]
     assert [k.shape for k in kept] == [(L, 25), (L, 25)] and none == ()

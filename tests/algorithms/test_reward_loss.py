@@ -49,8 +49,8 @@ def test_margin_label_and_centring_by_hand():
     two, zero = torch.tensor([2.0]), torch.tensor([0.0])
     assert bradley_terry_loss(two, zero, margin=two).sum.item() == pytest.approx(math.log(2), abs=1e-6)
     # label .75, d = 2: .75 * .126928 + .25 * 2.126928
-    assert bradley_terry_loss(two, zero, label=torch.tensor([0.75])).sum.item() == pytest.approx(0.626928,
-                                                                                                 abs=1e-6)
+    soft = bradley_terry_loss(two, zero, label=torch.tensor([0.75]))
+    assert soft.sum.item() == pytest.approx(0.626928, abs=1e-6)
     centred = bradley_terry_loss(torch.tensor([3.0]), torch.tensor([1.0]), centring=0.01).sum.item()
     assert centred == pytest.approx(0.16 + 0.126928, abs=1e-6)
 
@@ -59,8 +59,8 @@ def test_margin_label_and_centring_by_hand():
 def test_all_terms_equal_the_slow_loop(centring):
     chosen, rejected, margin, label = parts()
     expected = slowly(chosen, rejected, margin, label, centring)
-    assert bradley_terry_loss(chosen, rejected, margin, label, centring).sum.item() == pytest.approx(expected,
-                                                                                                     abs=1e-5)
+    loss = bradley_terry_loss(chosen, rejected, margin, label, centring)
+    assert loss.sum.item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_label_of_one_and_a_margin_of_zero_are_the_plain_loss():
@@ -107,8 +107,8 @@ def test_pair_order_and_micro_batches_do_not_matter():
     case = parts()
     whole = bradley_terry_loss(*case, 0.01)
     shuffled = bradley_terry_loss(*(x[[4, 2, 0, 1, 3]] for x in case), 0.01)
-    total = bradley_terry_loss(*(x[:3] for x in case), 0.01) + bradley_terry_loss(*(x[3:] for x in case),
-                                                                                  0.01)
+    first, last = (bradley_terry_loss(*(x[part] for x in case), 0.01) for part in (slice(3), slice(3, None)))
+    total = first + last
     for other in (shuffled, total):
         torch.testing.assert_close((other.sum, other.count, dict(other.stats)),
                                    (whole.sum, whole.count, dict(whole.stats)), atol=1e-5, rtol=1e-6)

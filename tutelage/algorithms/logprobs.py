@@ -124,8 +124,7 @@ class _Head:
 class _TokenLogprobs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, hidden_LD: Tensor, weight_VD: Tensor, labels_L: Tensor,
-                bias_V: Tensor | None,
-                head: _Head) -> tuple[Tensor, Tensor | None]:
+                bias_V: Tensor | None, head: _Head) -> tuple[Tensor, Tensor | None]:
         # Per tile, with e = exp(z - max z): max z, sum e, sum e (z - max z); and the products kept.
         tops, sums, moments, kept = [], [], [], []
         label_scores = hidden_LD.new_zeros(len(labels_L), dtype=_wide(hidden_LD))
@@ -145,7 +144,7 @@ class _TokenLogprobs(torch.autograd.Function):
                 moments.append(weights.mul_(scores).sum(1))
             else:
                 sums.append(scores.exp_().sum(1))
-        log_norm, entropy = _join_tiles(tops, sums, moments)                                         # (L,)
+        log_norm, entropy = _join_tiles(tops, sums, moments)                           # (L,)
         ctx.head = head
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(hidden_LD, weight_VD, labels_L, bias_V, log_norm, entropy, *kept)
@@ -202,8 +201,8 @@ def _score_gradient(logprobs_LW: Tensor, entropy_L: Tensor | None, grad_logprobs
     return logprobs_LW.exp_().mul_(second_LW).neg_()
 
 
-def _join_tiles(tops: list[Tensor], sums: list[Tensor], moments: list[Tensor]) -> tuple[Tensor,
-                                                                                        Tensor | None]:
+def _join_tiles(tops: list[Tensor], sums: list[Tensor],
+                moments: list[Tensor]) -> tuple[Tensor, Tensor | None]:
     """log sum exp z over all tiles (L,), and the entropy (L,) if the moments were taken."""
     top_KL, sum_KL = torch.stack(tops), torch.stack(sums)                          # K tiles
     top_L = top_KL.amax(0)

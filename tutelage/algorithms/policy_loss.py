@@ -17,8 +17,7 @@ from tutelage.algorithms.losses import LossSum
 from tutelage.algorithms.masked import keep, masked_count, masked_mean, masked_sum, masked_var
 from tutelage.algorithms.shapes import check_shapes
 
-ClipRange = float | tuple[float,
-                          float]      # epsilon, or (below, above) as in "clip-higher", arXiv:2503.14476
+ClipRange = float | tuple[float, float]      # epsilon, or (below, above): "clip-higher", arXiv:2503.14476
 
 
 def policy_gradient_loss(logprobs: Tensor, advantages: Tensor, mask: Tensor | None = None) -> LossSum:
@@ -36,12 +35,13 @@ def policy_gradient_loss(logprobs: Tensor, advantages: Tensor, mask: Tensor | No
         ShapeError: if the shapes differ.
     """
     check_shapes("...", logprobs=logprobs, advantages=advantages, mask=mask)
-    return LossSum(-masked_sum(advantages.detach() * keep(logprobs, mask), mask), masked_count(logprobs, mask))
+    gains = advantages.detach() * keep(logprobs, mask)
+    return LossSum(-masked_sum(gains, mask), masked_count(logprobs, mask))
 
 
 def clipped_policy_loss(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor,
-                        mask: Tensor | None = None,
-                        clip_range: ClipRange = 0.2, dual_clip: float | None = None) -> LossSum:
+                        mask: Tensor | None = None, clip_range: ClipRange = 0.2,
+                        dual_clip: float | None = None) -> LossSum:
     """PPO's clipped surrogate (Schulman et al. 2017, arXiv:1707.06347, eq. 7), as a loss to minimise.
 
         r_t = pi(a_t) / pi_old(a_t),    L = sum_t max(-A_t r_t, -A_t clip(r_t, 1 - eps, 1 + eps))

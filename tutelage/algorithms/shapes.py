@@ -8,8 +8,8 @@ from torch import Tensor
 from tutelage.errors import ShapeError
 
 
-def check_shapes(axes: str, /, sizes: dict[str, int] | None = None, **tensors: Tensor | None) -> dict[str,
-                                                                                                      int]:
+def check_shapes(axes: str, /, sizes: dict[str, int] | None = None,
+                 **tensors: Tensor | None) -> dict[str, int]:
     """Refuse tensors whose named axes disagree, before broadcasting can hide it.
 
         sizes = check_shapes("B T", kl=kl, response_mask=response_mask)

@@ -52,7 +52,7 @@ def load_adapter(policy: Policy, directory: Path, merge: bool = False) -> None:
                                           local_files_only=True)
     if _is_adapted(model.get_output_embeddings()):
         raise ModelError(f"{directory} adapts the output embedding, which is not supported. Merge it into the model first.")
-    policy.model = model.merge_and_unload() if merge else model
+    policy.model = model.merge_and_unload().requires_grad_(True) if merge else model
     policy.eval()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+
 import torch
 
 from tutelage.errors import ResumeError
@@ -18,6 +21,7 @@ def begin_run(project: Project, manifest: Manifest, precision: str, allow_drift:
     A new run measures and chooses; one that was interrupted takes precision and thread count from its record, never
     measuring again, and is refused where the processor or a library is another one.
     """
+    give_memory_back()
     before = recorded(project, manifest)
     if before is not None:
         try:
@@ -31,6 +35,15 @@ def begin_run(project: Project, manifest: Manifest, precision: str, allow_drift:
 def circumstances(precision: str) -> dict[str, str | int]:
     return {"precision": precision, "threads": torch.get_num_threads(), "device": device(),
             "instruction_set": torch.backends.cpu.get_cpu_capability(), "code": code_version(), **environment()}
+
+
+def give_memory_back() -> None:
+    """Return to the system what an earlier stage of this process has freed: glibc keeps it, and the peaks would add up."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):      # another libc
+        return
 
 
 def device() -> str:

@@ -28,8 +28,11 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_model(architecture: str = "llama", *, seed: int = 0, vocab_size: int = 258, hidden_size: int = 32,
-               layers: int = 2, **overrides: Any) -> PreTrainedModel:
-    """A random model of a real architecture, fp32, in evaluation mode."""
+               layers: int = 2, noise: float = 0.0, **overrides: Any) -> PreTrainedModel:
+    """A random model of a real architecture, fp32, in evaluation mode.
+
+    `noise` is added to every weight, those of norms and biases too, so that no part of the model is without effect.
+    """
     sizes: dict[str, Any] = dict(
         vocab_size=vocab_size, hidden_size=hidden_size, intermediate_size=2 * hidden_size, num_hidden_layers=layers,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512, bos_token_id=None, eos_token_id=257,
@@ -42,4 +45,6 @@ def tiny_model(architecture: str = "llama", *, seed: int = 0, vocab_size: int = 
         torch.manual_seed(seed)
         config = AutoConfig.for_model(architecture, **{**sizes, **overrides})
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        for weight in model.parameters() if noise else ():
+            weight.data += noise * torch.randn_like(weight)
     return model.eval()

@@ -188,7 +188,7 @@ class PolicyTrainer:
         mask = rollout.response_mask
         kl = masked_sum(k1(rollout.old_logprobs, rollout.ref_logprobs), mask, dim=1)
         mismatch = (rollout.extras["engine_logprobs"] - rollout.old_logprobs)[mask].abs()
-        if self.steps_done == 0 and self.temperature == 1.0:
+        if self.steps_done == 0:
             preflight.engine_parity(rollout.extras["engine_logprobs"][mask], rollout.old_logprobs[mask],
                                     "bf16" if self.policy.dtype == torch.bfloat16 else "fp32")
         return {

@@ -1,0 +1,92 @@
+"""Preferences as batches: each response once, each prompt once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from tutelage.data.chat import ChatTemplate
+from tutelage.models.policy import Policy
+from tutelage.records import Preference
+from tutelage.rewards.model import score_sequences
+from tutelage.rewards.pairs import collate_groups, group_pairs, render_to_end_of_turn
+from tutelage.rewards.train import split_groups
+
+Prefer = Callable[..., Preference]
+
+
+def test_a_response_that_stands_in_many_pairs_is_computed_once(preference: Prefer, template: ChatTemplate) -> None:
+    """Three responses in their three pairs: 3 rows, not 6."""
+    terms = [preference("p", "aa", "bb"), preference("p", "aa", "cc"), preference("p", "bb", "cc"), preference("q", "aa", "bb")]
+    groups, dropped = group_pairs(terms, template, 100)
+    assert dropped == 0 and [len(group.responses) for group in groups] == [3, 2]
+    assert [(chosen, rejected) for chosen, rejected, _ in groups[0].pairs] == [(0, 1), (0, 2), (1, 2)]
+    micro = collate_groups(groups)
+    assert micro.tokens.num_sequences == 5
+    assert micro.fields["chosen"].tolist() == [0, 0, 1, 3] and micro.fields["rejected"].tolist() == [1, 2, 2, 4]
+    assert micro.rows == tuple(term.id for term in terms)
+
+
+def test_judgments_of_one_pair_by_two_people_both_count(preference: Prefer, template: ChatTemplate) -> None:
+    """A duplicate is a second opinion: one more pair, no more computation."""
+    terms = [preference("p", "aa", "bb", id="x"), preference("p", "aa", "bb", id="y"), preference("p", "bb", "aa", id="z")]
+    group, = group_pairs(terms, template, 100)[0]
+    assert len(group.responses) == 2 and [pair[:2] for pair in group.pairs] == [(0, 1), (0, 1), (1, 0)]
+
+
+def test_pairs_with_a_side_too_long_are_dropped_whole_and_counted(preference: Prefer, template: ChatTemplate) -> None:
+    """Never cut: the score is read at the last token (research B, RM). A response only a dropped pair had goes too."""
+    terms = [preference("p", "aa", "b" * 50), preference("p", "aa", "cc"), preference("q", "d" * 50, "e")]
+    groups, dropped = group_pairs(terms, template, 40)
+    assert dropped == 2 and len(groups) == 1
+    assert [response.text[-14:] for response in groups[0].responses] == ["t\naa<|im_end|>", "t\ncc<|im_end|>"]
+
+
+def test_a_row_ends_with_its_end_of_turn(template: ChatTemplate, preference: Prefer) -> None:
+    """Where the score is read, and where sampling stops (RLHFlow#16)."""
+    term = preference("p", "aa", "bb")
+    row = render_to_end_of_turn(template, term.prompt, term.chosen)
+    assert row.ids[-1] == template.end_of_turn_id and row.response_mask[-1]
+    assert row.ids[:-3] == template.render_prompt(term.prompt)
+
+
+def test_shared_prompts_give_the_scores_of_unshared_ones(preference: Prefer, template: ChatTemplate,
+                                                         judge: Callable[..., Policy]) -> None:
+    policy = judge()
+    groups, _ = group_pairs([preference("one prompt", "aa", "bbbb"), preference("one prompt", "c", "bbbb"),
+                             preference("two", "zz", "y")], template, 100)
+    shared, unshared = (collate_groups(groups, share).tokens for share in (True, False))
+    assert shared.num_tokens < unshared.num_tokens and shared.num_sequences == unshared.num_sequences == 5
+    with torch.no_grad():
+        one, other = (policy(tokens, logprobs=False, scores=True).scores for tokens in (shared, unshared))
+    assert torch.allclose(one, other, rtol=0, atol=1e-5) and float(one.std()) > 0.1
+
+
+def test_a_score_does_not_depend_on_its_batch(preference: Prefer, template: ChatTemplate, judge: Callable[..., Policy]) -> None:
+    """OpenRLHF#1342 and the N+ details: padding, or the last token of the batch instead of the row."""
+    policy = judge()
+    groups, _ = group_pairs([preference("p", "a" * n, "b" * (12 - n)) for n in range(1, 6)], template, 100)
+    rows = [(response.ids, group.prompt_length) for group in groups for response in group.responses]
+    together = score_sequences(policy, [ids for ids, _ in rows], [length for _, length in rows])
+    few = score_sequences(policy, [ids for ids, _ in rows], [length for _, length in rows], micro_tokens=60)
+    alone = torch.cat([score_sequences(policy, [ids], [length]) for ids, length in rows])
+    assert torch.allclose(together, alone, rtol=0, atol=1e-5) and torch.allclose(few, alone, rtol=0, atol=1e-5)
+    assert float(alone.std()) > 0.1
+
+
+def test_no_score_of_nothing(judge: Callable[..., Policy]) -> None:
+    assert score_sequences(judge(), [], []).shape == (0,)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_prompt_is_on_both_sides_of_the_split(preference: Prefer, template: ChatTemplate, seed: int) -> None:
+    terms = [preference(f"prompt {i % 40}", f"good {i}", f"bad {i}") for i in range(120)]
+    groups, _ = group_pairs(terms, template, 100)
+    train, heldout = split_groups(groups, 0.25, seed)
+    sides = [{group.prompt for group in side} for side in (train, heldout)]
+    assert not sides[0] & sides[1] and len(sides[0] | sides[1]) == 40
+    assert 3 <= len(heldout) <= 18
+    again, _ = split_groups(list(reversed(groups)), 0.25, seed)       # the order of the judgments does not matter
+    assert {group.prompt for group in again} == sides[0]
