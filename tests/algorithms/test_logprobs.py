@@ -253,7 +253,8 @@ def test_products_are_kept_for_a_backward_only(monkeypatch):
     hidden, weight, labels, _ = inputs(torch.float32, bias=False)
     budgets, apply = [], logprobs._TokenLogprobs.apply
     with monkeypatch.context() as spy:
-        spy.setattr(logprobs._TokenLogprobs, "apply", lambda *args: budgets.append(args[-1].keep_bytes) or apply(*args))
+        spy.setattr(logprobs._TokenLogprobs, "apply",
+                    lambda *args: budgets.append(args[-1].keep_bytes) or apply(*args))
         with torch.no_grad():
             token_logprobs(hidden, weight, labels)
         token_logprobs(hidden.detach(), weight.detach(), labels)

@@ -129,6 +129,8 @@ def test_old_logprobs_and_advantages_get_no_gradient():
     inputs = [x.requires_grad_() for x in random_case()]
     clipped_policy_loss(*inputs, MASK).sum.backward()
     assert inputs[0].grad is not None and inputs[1].grad is None and inputs[2].grad is None
+    policy_gradient_loss(inputs[0], inputs[2], MASK).sum.backward()
+    assert inputs[2].grad is None
 
 
 def losses_of_all_kinds(a, b, c, mask):

@@ -55,7 +55,7 @@ def token_logprobs(hidden_LD: Tensor, weight_VD: Tensor, labels_L: Tensor, *, bi
         logit_scale: as in Cohere; for Granite, 1 / logits_scaling.
         temperature: > 0, that of sampling (trl#4159: logprobs at another temperature are not those of the
             sampler).
-        with_entropy: also return the entropy; a few per cent slower.
+        with_entropy: also return the entropy; up to a tenth slower.
         chunk_size: W, columns of the vocabulary in one tile; None chooses. Results agree to rounding.
         keep_bytes: of products kept for the backward; None is KEEP_BYTES, 0 makes all of them anew.
     Returns:
