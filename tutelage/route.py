@@ -44,19 +44,21 @@ class Journey:
 
     model: str = "smollm2-135m-q4"
     sft: SFT = field(default_factory=lambda: SFT(
-        data="instructions", epochs=2, batch_tokens=1024, optimizer=Optimizer(lr=4e-5, warmup_fraction=0.1)))
-    sample: Sample = field(default_factory=lambda: Sample(prompts="rl-prompts", name="for-judging", per_prompt=4, limit=160))
-    pairs_per_prompt: int = 4
-    overlap: int = 1
+        data="instructions", epochs=1, batch_tokens=1024, optimizer=Optimizer(lr=1.5e-4, warmup_fraction=0.1)))
+    sample: Sample = field(default_factory=lambda: Sample(
+        prompts="rl-prompts", name="for-judging", per_prompt=4, limit=128, temperature=0.7, max_new_tokens=48, slots=128))
+    pairs_per_prompt: int = 6          # all pairs of four samples
+    overlap: int = 5                   # annotators who judge each pair
     reward: RewardModel = field(default_factory=lambda: RewardModel(
-        epochs=1, batch_tokens=2048, optimizer=Optimizer(lr=4e-5, frozen_layers=12)))
+        layers=18, epochs=2, batch_tokens=768,
+        optimizer=Optimizer(lr=2e-4, head_lr=2e-3, warmup_fraction=0.1, frozen_layers=6)))
     rl: RL = field(default_factory=lambda: RL(
-        prompts="rl-prompts", name="rlhf", steps=20, prompts_per_step=12, per_prompt=4,
-        settings={"gae_lambda": 1.0, "kl_coef": 0.02},
-        optimizer=Optimizer(lr=5e-5, warmup_fraction=0.1, schedule="linear", frozen_layers=12)))
+        prompts="rl-prompts", name="rlhf", steps=14, prompts_per_step=12, per_prompt=4, temperature=0.7, max_new_tokens=48,
+        missing_end_penalty=0.5, settings={"gae_lambda": 1.0, "kl_coef": 0.02},
+        optimizer=Optimizer(lr=2.5e-4, head_lr=1e-3, warmup_fraction=0.1, schedule="linear", frozen_layers=14)))
     evaluate: Evaluate = field(default_factory=lambda: Evaluate(
         models=("", "sft", "rlhf"), names=NAMES, reference="SFT", best_of="SFT", reward="reward", data="heldout-prompts",
-        instructions="instructions", name="demo"))
+        instructions="instructions", name="demo", temperature=0.7, max_new_tokens=56, slots=128))
 
 
 def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
@@ -80,11 +82,12 @@ def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
         terms = preferences(store, "scripted")
         who = people(store)
 
-    judged = train_reward(project, replace(journey.reward, model=taught.ref, seed=seed), terms, {"samples": drawn.parent_ref}, who)
+    judged = train_reward(project, replace(journey.reward, model=taught.ref, seed=seed), terms,
+                          {"samples": drawn.parent_ref}, who)
     scorer = RewardScorer.load(judged.path, str(judged.manifest.facts["precision"]))
     better = rl(project, replace(journey.rl, policy=taught.ref, seed=seed), scorer, {"reward": judged.parent_ref})
 
-    judges = [People(kind="scripted", annotators=len(annotators), judgments=sum(each["judgments"] for each in who.values()))]
+    judges = [People(kind="scripted", annotators=len(annotators), judgments=sum(int(each["judgments"]) for each in who.values()))]
     return evaluate(project, replace(journey.evaluate, models=(journey.model, taught.ref, better.ref), seed=seed), truth, scorer,
                     parents={"reward": judged.parent_ref}, people=judges,
                     limits=("The judges are scripted: rules with noise and bias, not people.",))
@@ -98,9 +101,9 @@ def tiny(journey: Journey) -> Journey:
     """The same journey on a random model of two layers: it shows that all works, and teaches nothing."""
     fast = Optimizer(lr=1e-3)
     return replace(
-        journey, model="tiny", sft=replace(journey.sft, epochs=1, optimizer=fast),
+        journey, model="tiny", sft=replace(journey.sft, optimizer=fast),
         sample=replace(journey.sample, limit=16, max_new_tokens=16),
-        reward=replace(journey.reward, optimizer=fast),
+        reward=replace(journey.reward, layers=0, epochs=1, batch_tokens=2048, optimizer=fast),
         rl=replace(journey.rl, steps=3, prompts_per_step=4, max_new_tokens=16, optimizer=fast),
         evaluate=replace(journey.evaluate, limit=12, max_new_tokens=16))
 
@@ -108,9 +111,8 @@ def tiny(journey: Journey) -> Journey:
 def short(journey: Journey) -> Journey:
     """The same journey on the real model with a tenth of the work: for continuous integration."""
     return replace(
-        journey, sft=replace(journey.sft, epochs=1), sample=replace(journey.sample, limit=24),
-        rl=replace(journey.rl, steps=3, prompts_per_step=8),
-        evaluate=replace(journey.evaluate, limit=24))
+        journey, sample=replace(journey.sample, limit=16), reward=replace(journey.reward, epochs=1),
+        rl=replace(journey.rl, steps=2, prompts_per_step=8), evaluate=replace(journey.evaluate, limit=16))
 
 
 def demo_command(arguments: list[str], options: Options) -> dict[str, Any]:

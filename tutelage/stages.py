@@ -20,7 +20,7 @@ def configured(config_type: type, stage: str, arguments: Sequence[str], options:
     defaults: Mapping[str, Any] = {}
     if (project.root / MARKER).is_file():
         defaults = read_toml(project.root / MARKER).get(stage, {})
-    config = load(config_type, arguments=arguments, program=f"tutelage {stage}", defaults=defaults, seed=options.seed)
+    config: Any = load(config_type, arguments=arguments, program=f"tutelage {stage}", defaults=defaults, seed=options.seed)
     return project, to_plain(config)
 
 

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from tutelage.algorithms.shapes import check_shapes
 from tutelage.errors import ShapeError
@@ -123,10 +124,13 @@ class _Head:
 
 class _TokenLogprobs(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, hidden_LD: Tensor, weight_VD: Tensor, labels_L: Tensor,
+    def forward(ctx: Any, hidden_LD: Tensor, weight_VD: Tensor, labels_L: Tensor,
                 bias_V: Tensor | None, head: _Head) -> tuple[Tensor, Tensor | None]:
         # Per tile, with e = exp(z - max z): max z, sum e, sum e (z - max z); and the products kept.
-        tops, sums, moments, kept = [], [], [], []
+        tops: list[Tensor] = []
+        sums: list[Tensor] = []
+        moments: list[Tensor] = []
+        kept: list[Tensor] = []
         label_scores = hidden_LD.new_zeros(len(labels_L), dtype=_wide(hidden_LD))
         scratch = _Scratch(hidden_LD, head.tiles)
         for index, tile in enumerate(head.tiles):
@@ -152,8 +156,7 @@ class _TokenLogprobs(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_logprobs: Tensor | None, grad_entropy: Tensor | None
-                 ) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_logprobs: Tensor | None, grad_entropy: Tensor | None) -> tuple[Tensor | None, ...]:
         hidden_LD, weight_VD, labels_L, bias_V, log_norm, entropy, *kept = ctx.saved_tensors
         head, needs = ctx.head, ctx.needs_input_grad
         grad_hidden = torch.zeros_like(hidden_LD, dtype=log_norm.dtype) if needs[0] else None
@@ -167,7 +170,7 @@ class _TokenLogprobs(torch.autograd.Function):
             product = F.linear(hidden_LD, weight_VD[tile], _part(bias_V, tile)) if again else kept[index]
             scores = head.scores(product, scratch.wide(tile))
             slope = head.slope(scores)
-            grad = _score_gradient(scores.sub_(log_norm[:, None]), entropy, *given, scratch.second(tile))
+            grad = _score_gradient(scores.sub_(log_norm[:, None]), entropy, given[0], given[1], scratch.second(tile))
             if given[0] is not None:
                 inside, column = _label_columns(labels_L, tile)
                 grad.scatter_add_(1, column[:, None], torch.where(inside, given[0], 0.0)[:, None])
@@ -194,6 +197,7 @@ def _score_gradient(logprobs_LW: Tensor, entropy_L: Tensor | None, grad_logprobs
     if grad_entropy_L is None:
         weight = torch.zeros_like(logprobs_LW[:, 0]) if grad_logprobs_L is None else -grad_logprobs_L
         return logprobs_LW.exp_().mul_(weight[:, None])
+    assert entropy_L is not None
     shared = grad_entropy_L * entropy_L
     if grad_logprobs_L is not None:
         shared = shared + grad_logprobs_L

@@ -37,7 +37,8 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 # stage -> the metrics of its run that the page shows: name, title, unit
 CURVES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "sft": (("loss", "SFT loss", "nats a token"),),
-    "reward": (("loss", "Reward model loss", "nats a judgment"), ("accuracy", "Reward model accuracy", "share of the step's pairs")),
+    "reward": (("loss", "Reward model loss", "nats a judgment"),
+               ("accuracy", "Reward model accuracy", "share of the step's pairs")),
     "rl": (("reward/total", "Reward in RL", "standard deviations"), ("objective/kl", "KL to the reference", "nats a response"),
            ("objective/entropy", "Entropy", "nats a token"), ("rollout/length", "Response length", "tokens"),
            ("train/clip_fraction", "Clip fraction", "share of tokens")),
@@ -55,8 +56,9 @@ class Measured:
     perplexity: Estimate | None
 
 
-def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | None = None, *, judged_by: AnnotatorKind = "scripted",
-             parents: Mapping[str, str] | None = None, sources: Mapping[str, str] | None = None, people: Sequence[People] = (), limits: Sequence[str] = ()) -> Artifact:
+def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | None = None, *,
+             judged_by: AnnotatorKind = "scripted", parents: Mapping[str, str] | None = None,
+             sources: Mapping[str, str] | None = None, people: Sequence[People] = (), limits: Sequence[str] = ()) -> Artifact:
     """Compare what `config` names, or give the report that was made of just that.
 
     Args:

@@ -43,7 +43,8 @@ def sample(project: Project, config: configs.Sample, label: str = "Sampling") ->
     prompts = prompts_of(data.records)[: config.limit or None]
     template = ChatTemplate.load(source.path, load_tokenizer(source.path))
     manifest = Manifest(kind="samples", name=config.name, stage="sample", parents={**source.parents("model"), **data.parents},
-                        sources={**source.sources("model"), **data.sources}, template=template.sha256, config=to_plain(config), seeds={"seed": config.seed})
+                        sources={**source.sources("model"), **data.sources}, template=template.sha256,
+                        config=to_plain(config), seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)

@@ -39,8 +39,8 @@ def add_adapter(policy: Policy, adapter: Adapter, seed: int = 0) -> None:
     policy.eval()
 
 
-def load_adapter(policy: Policy, directory: Path, merge: bool = False) -> None:
-    """Put the LoRA saved in `directory` on the trunk, or with `merge` into its weights.
+def load_adapter(policy: Policy, directory: Path) -> None:
+    """Put the LoRA saved in `directory` on the trunk.
 
     Raises:
         ModelError: if it cannot be read, or is of a kind the forward would leave out.
@@ -52,7 +52,7 @@ def load_adapter(policy: Policy, directory: Path, merge: bool = False) -> None:
                                           local_files_only=True)
     if _is_adapted(model.get_output_embeddings()):
         raise ModelError(f"{directory} adapts the output embedding, which is not supported. Merge it into the model first.")
-    policy.model = model.merge_and_unload().requires_grad_(True) if merge else model
+    policy.model = model
     policy.eval()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from transformers.utils import logging
 
-from tutelage.errors import ModelError
+from tutelage.errors import ModelError, TutelageError
 
 logging.disable_progress_bar()      # "Loading weights", "Writing model shards", and the hub's
 
@@ -21,7 +21,7 @@ def reading(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ModelError, MemoryError):
+    except (TutelageError, MemoryError):
         raise
     except Exception as error:
         raise ModelError(f"{what}: {first_line(error)}") from None

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from tutelage.errors import ArtifactError, ModelError
+from tutelage.console import console
+from tutelage.errors import ArtifactError, ConfigError, ModelError
 from tutelage.lineage import content_hash, file_hash, tree_hashes
 from tutelage.models import adapters
 from tutelage.models.builtin import BUILTIN, cache_dir, dequantise, make_once, pull, pull_from_hub
@@ -52,11 +53,11 @@ def resolve(name: str, project: Project | None = None, kind: str = "model") -> M
         return _from_directory(name, pull(name))
     if name.startswith("hf:"):
         return _from_directory(name, pull_from_hub(name[3:]))
-    path = Path(name)
+    path = Path(name).expanduser().resolve()
     if path.is_file() and path.suffix == ".gguf":
-        return _from_directory(name, _gguf_directory(path))
-    if path.is_dir() and (path / "config.json").is_file():
-        return _from_directory(name, path)
+        return _from_directory(path.name, _gguf_directory(path))
+    if (path / "config.json").is_file():
+        return _from_directory(path.name, path)
     if project is not None:
         try:
             artifact = project.artifact(name, kind)
@@ -68,9 +69,8 @@ def resolve(name: str, project: Project | None = None, kind: str = "model") -> M
 
 
 def _from_directory(name: str, path: Path) -> ModelSource:
-    """A path of this machine stays out of manifests: such a model goes by its directory's name."""
-    local = "/" in name and not name.startswith("hf:")
-    return ModelSource(path.name if local else name, path, content_hash(tree_hashes(path)))
+    """`name` is no path: those of this machine stay out of manifests."""
+    return ModelSource(name, path, content_hash(tree_hashes(path)))
 
 
 def _gguf_directory(path: Path) -> Path:
@@ -86,27 +86,21 @@ def load_tokenizer(path: Path) -> Any:
 
 
 def load_policy(path: Path, precision: str, *, value_head: bool = False, score_head: bool = False,
-                adapter: Adapter | None = None, merge: bool = False) -> Policy:
+                adapter: Adapter | None = None) -> Policy:
     """The policy saved in `path`, its weights in the arithmetic of `precision` ("bf16" or "fp32").
 
-    Heads saved with it are loaded where asked for; a head asked for and not saved starts at zero.
+    Heads saved with it are loaded where asked for; a head asked for and not saved starts at zero. `adapter` adds a
+    fresh LoRA; one that was saved is loaded either way, and trained on in its place.
 
-    Args:
-        adapter: add a fresh LoRA of these settings; implies `merge`.
-        merge: put a LoRA that was saved into the weights, as training on from it wants: adapter off is then the policy
-            that was saved. Without `merge` it stays an adapter, and adapter off is the model below it.
     Raises:
         ModelError: if something in `path` cannot be read, weights are missing, or the architecture cannot be used.
     """
     from transformers import AutoModelForCausalLM
 
-    saved_adapter = (path / ADAPTER / adapters.CONFIG).is_file()
-    merge = saved_adapter and (merge or adapter is not None)
-    dtype = dtype_of("fp32" if merge else precision)      # merged in fp32, so that it is rounded once
     with reading(f"{path} is not a causal language model that can be read"):
         _check_directory(path)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True, trust_remote_code=False,
-                                                           output_loading_info=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype_of(precision), local_files_only=True,
+                                                           trust_remote_code=False, output_loading_info=True)
     model, report = loaded
     if missing := sorted(report["missing_keys"]):      # transformers would go on with random weights in their place
         raise ModelError(f"{path} lacks {len(missing)} of the weights of a {model.config.model_type} model (first: "
@@ -114,12 +108,11 @@ def load_policy(path: Path, precision: str, *, value_head: bool = False, score_h
     policy = Policy(model, value_head=value_head, score_head=score_head)
     if model.config.model_type not in TESTED:
         policy.try_architecture()
-    if saved_adapter:
-        adapters.load_adapter(policy, path / ADAPTER, merge=merge)
-    if merge:
-        for weight in policy.model.parameters():      # not `.to`, which would round the buffers of rotary positions too
-            weight.data = weight.data.to(dtype_of(precision))
-    if adapter is not None:
+    if (path / ADAPTER / adapters.CONFIG).is_file():
+        adapters.load_adapter(policy, path / ADAPTER)
+        if adapter is not None:
+            console.warn(f"{path} comes with an adapter, which is trained on; the settings of a new one are not used.")
+    elif adapter is not None:
         adapters.add_adapter(policy, adapter)
     if (path / HEADS).is_file():
         with reading(f"{path / HEADS} cannot be read"):
@@ -132,6 +125,23 @@ def _check_directory(path: Path) -> None:
     """A path that is not there would be taken for a name on the hub."""
     if not (path / "config.json").is_file():
         raise ModelError(f"{path} is not a model: it has no config.json.")
+
+
+def keep_layers(policy: Policy, count: int) -> None:
+    """Cut the trunk down to its first `count` blocks; the final norm and the heads read what these leave.
+
+    Raises:
+        ConfigError: if the model has fewer blocks, or they cannot be told.
+    """
+    parents = [module for module in policy.model.modules()
+               if any(isinstance(child, nn.ModuleList) for child in module.children())]
+    name, blocks = next((name, child) for name, child in parents[0].named_children() if isinstance(child, nn.ModuleList))
+    if not 0 < count <= len(blocks):
+        raise ConfigError(f"layers {count}: the model has {len(blocks)} blocks; wanted 1 to that many, or 0 for all.")
+    setattr(parents[0], name, blocks[:count])
+    policy.config.get_text_config().num_hidden_layers = count
+    if getattr(policy.config, "layer_types", None):
+        policy.config.layer_types = policy.config.layer_types[:count]
 
 
 def save_policy(policy: Policy, tokenizer: Any, directory: Path) -> None:

@@ -27,7 +27,8 @@ class CallableReward:
         try:
             given = [float(score) for score in self.function(samples)]
         except Exception as error:      # somebody else's code: whatever it raises, its author is told where
-            raise RewardError(f"{self.name}() raised {type(error).__name__}: {error}. Nothing was learned from this step.") from error
+            raise RewardError(f"{self.name}() raised {type(error).__name__}: {error}. "
+                              "Nothing was learned from this step.") from error
         if len(given) != len(samples):
             raise RewardError(f"{self.name}() returned {len(given)} scores for {len(samples)} samples; wanted one each.")
         bad = [i for i, score in enumerate(given) if score != score or abs(score) == float("inf")]

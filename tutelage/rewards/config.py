@@ -16,6 +16,7 @@ class RewardModel:
     model: str = "sft"             # where the trunk comes from: usually the SFT model
     data: str = "feedback"         # feedback, for the project's own judgments, or a data set of preferences
     name: str = "reward"           # name of the reward artifact that is made
+    layers: int = 0                # blocks of the trunk that are kept, from the input on; 0 keeps all
     epochs: int = 1                # passes over the pairs; more than one soon overfits
     batch_tokens: int = 4096       # tokens of prompts and responses in one step
     micro_tokens: int = 2048       # of them, at once in memory

@@ -22,7 +22,7 @@ from tutelage.data.loader import epoch_batches
 from tutelage.errors import DataError
 from tutelage.lineage import Manifest, content_hash
 from tutelage.models.circumstances import begin_run
-from tutelage.models.load import load_policy, load_tokenizer, resolve, save_policy
+from tutelage.models.load import keep_layers, load_policy, load_tokenizer, resolve, save_policy
 from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
 from tutelage.records import Preference, messages_to_json, record_id
@@ -68,9 +68,10 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
     terms, origin = _terms(project, config, preferences)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
-    manifest = Manifest(kind="reward", name=config.name, stage="reward", parents={**source.parents("model"), **(parents or {}), **origin["parents"]},
-                        sources={**source.sources("model"), **origin["sources"]}, people=people or _people(terms), template=template.sha256, config=to_plain(config),
-                        seeds={"seed": config.seed})
+    manifest = Manifest(kind="reward", name=config.name, stage="reward",
+                        parents={**source.parents("model"), **(parents or {}), **origin["parents"]},
+                        sources={**source.sources("model"), **origin["sources"]}, people=people or _people(terms),
+                        template=template.sha256, config=to_plain(config), seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)
@@ -86,6 +87,8 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
 
     policy = load_policy(source.path, precision, score_head=True, adapter=config.adapter if config.adapter.rank else None)
     freeze_language_head(policy)
+    if config.layers:
+        keep_layers(policy, config.layers)
     freeze_layers(policy, config.optimizer.frozen_layers)
     batches = [batch for epoch in range(config.epochs)
                for batch in epoch_batches([min(group.num_tokens, config.batch_tokens) for group in train], config.seed, epoch,

@@ -19,7 +19,7 @@ from tutelage.errors import PreflightError
 from tutelage.models.load import load_policy, load_tokenizer
 from tutelage.models.policy import Policy
 
-PARITY_NATS = {"fp32": 1e-4, "bf16": 0.25}      # engine against trainer: the 99th percentile over tokens
+PARITY_NATS = {"fp32": 1e-4, "bf16": 0.5}      # engine against trainer: the 99th percentile over tokens
 
 
 def labels(rows: Mapping[str, Rendered]) -> None:

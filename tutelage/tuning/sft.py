@@ -62,7 +62,8 @@ def sft(project: Project, config: SFT) -> Artifact:
     tokenizer = load_tokenizer(source.path)
     template = chat_template(config.template, source.path, tokenizer)
     manifest = Manifest(kind="model", name=config.name, stage="sft", parents={**source.parents("model"), **data.parents},
-                        sources={**source.sources("model"), **data.sources}, template=template.sha256, config=to_plain(config), seeds={"seed": config.seed})
+                        sources={**source.sources("model"), **data.sources}, template=template.sha256,
+                        config=to_plain(config), seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)
