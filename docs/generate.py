@@ -1,14 +1,20 @@
-"""Write the pages that come from the code: `make docs`. A test holds the committed pages to what this gives."""
+"""Write the pages that come from the code: `make docs`. A test holds the committed pages to what this gives.
+
+With the directory of the demo's report (`demo/artifacts/report/demo/v1`) it writes `demo.md` out of that instead.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
 import inspect
+import json
+import sys
 from pathlib import Path
 
 import tutelage
 from tutelage.config import describe
+from tutelage.evaluation.stage import table_rows
 
 PAGES = Path(__file__).parent
 
@@ -43,6 +49,57 @@ def configuration_page() -> str:
     return "\n".join(parts)
 
 
+_DEMO = """# The demo
+
+`make demo` (or `tutelage demo --project demo`) takes SmolLM2-135M through the whole loop on the built-in data, on two cores:
+
+| stage | what it does |
+|---|---|
+| import | 289 instructions (a tenth kept out), 224 prompts for RL, 112 prompts held out; each prompt has key facts |
+| SFT | one light pass over the instructions, all weights, fp32 masters |
+| sample | four answers to each of 128 prompts, at temperature 0.7 |
+| judge | five scripted annotators compare all pairs; they see the scripted truth ([feedback.md](feedback.md)) through noise and bias |
+| reward model | the first 18 of 30 blocks of the SFT model and a new head, one pass over the comparisons |
+| PPO | 14 rollouts of 48 answers; critic on the shared trunk, KL to the SFT model |
+| evaluate | the 112 held-out prompts: base, SFT, best of four SFT answers by the reward model, RLHF |
+
+SFT is kept short on purpose, as feedback is what this demo is about: the model has seen the voice of the answers and does
+not yet keep it up. Nothing that trains sees the truth, the held-out prompts or any prompt's key facts.
+
+## Figures of one run
+
+{table}
+
+Truth and its parts are from 0 to 1, means over prompts; `95 %` is the truth's interval (bootstrap over prompts); reward is in
+standard deviations of the reward model; KL in nats a response. {pairs}
+
+{circumstances}
+
+## The first 20 held-out prompts
+
+In the data's order, the first sample of each, nothing selected. `[\u2026]` marks an answer that was cut off at the limit. A model
+of 135M parameters knows little: read them for whether they are finished, on the question and in one voice, not for facts.
+
+{samples}"""
+
+
+def demo_page(report: Path) -> str:
+    comparison = json.loads((report / "report.json").read_text(encoding="utf-8"))["comparison"]
+    facts = json.loads((report / "manifest.json").read_text(encoding="utf-8"))["facts"]
+    columns, rows = table_rows(comparison)
+    table = "\n".join(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows))
+    pairs = " ".join(f"{pair['first']} against {pair['second']}: {pair['truth']['estimate']['value']:+.3f} "
+                     f"[{pair['truth']['estimate']['low']:+.3f}, {pair['truth']['estimate']['high']:+.3f}], wins "
+                     f"{pair['win_rate']['value']:.0%} [{pair['win_rate']['low']:.0%}, {pair['win_rate']['high']:.0%}]."
+                     for pair in comparison["pairs"])
+    circumstances = ", ".join(f"{name} {facts[name]}" for name in ("precision", "threads", "instruction_set", "torch", "transformers"))
+    samples = (report / "samples.md").read_text(encoding="utf-8")
+    return _DEMO.format(table=table, pairs=pairs, circumstances=f"({circumstances})", samples=samples)
+
+
 if __name__ == "__main__":
-    (PAGES / "configuration.md").write_text(configuration_page(), encoding="utf-8")
-    print(f"docs/configuration.md: {len(config_types())} configurations")
+    if len(sys.argv) > 1:
+        (PAGES / "demo.md").write_text(demo_page(Path(sys.argv[1])), encoding="utf-8")
+    else:
+        (PAGES / "configuration.md").write_text(configuration_page(), encoding="utf-8")
+        print(f"docs/configuration.md: {len(config_types())} configurations")

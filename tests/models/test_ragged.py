@@ -139,8 +139,10 @@ def test_entropy_and_temperature_are_those_of_the_whole_distribution() -> None:
     torch.testing.assert_close(out.logprobs, logprobs.gather(1, torch.tensor(ids[1:])[:, None])[:, 0], atol=NATS, rtol=0)
 
 
-def test_a_heads_value_is_of_the_state_before_a_label_and_a_score_of_the_last_token() -> None:
-    policy, theirs, sequences = Policy(model("llama"), value_head=True, score_head=True), model("llama"), rows((5, 8))
+@pytest.mark.parametrize("architecture", ["llama", "mistral"])
+def test_a_heads_value_is_of_the_state_before_a_label_and_a_score_of_the_last_token(architecture: str) -> None:
+    """Six tokens are one more than the window: only the last of them sees less than all."""
+    policy, theirs, sequences = Policy(model(architecture), value_head=True, score_head=True), model(architecture), rows((6, 8))
     random_heads(policy)
     out = policy(pack(sequences), logprobs=False, values=True, scores=True)
     assert out.logprobs is None and out.entropy is None

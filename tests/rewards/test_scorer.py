@@ -13,7 +13,7 @@ from tutelage.errors import ArtifactError, RewardError
 from tutelage.models.policy import Policy
 from tutelage.protocols import Score
 from tutelage.records import Sample
-from tutelage.rewards.model import RewardScorer
+from tutelage.rewards.model import RewardScorer, score_sequences
 
 Say = Callable[..., Sample]
 
@@ -34,7 +34,6 @@ def test_the_ids_that_were_sampled_are_scored(sample: Say, template: ChatTemplat
 
 
 def raw(policy: Policy, ids: tuple[int, ...], prompt_length: int) -> float:
-    from tutelage.rewards.model import score_sequences
     return float(score_sequences(policy, [ids], [prompt_length])[0])
 
 

@@ -120,7 +120,7 @@ def test_ppo_is_its_paper_in_the_second_epoch_where_clipping_matters(trainer: Ca
                                                                      scores: Any, gradient: Any) -> None:
     """Old logprobs, values and advantages are those of the rollout; ratio and value are clipped around them."""
     a = replace(PRESETS["ppo"], vf_coef=0.5, value_clip=0.02)
-    once, twice = trainer(a, lr=1e-2), trainer(replace(a, epochs=2), lr=1e-2)
+    once, twice = trainer(a, lr=3e-3), trainer(replace(a, epochs=2), lr=3e-3)
     samples = draw(once.policy)
     old, reference = Plain(once.policy), Plain(once.reference)
     once.step(samples, scores(samples))

@@ -34,7 +34,7 @@ class Walk:
 def stopping(walk: Walk, at: int) -> Callable[[int], dict[str, float]]:
     def step(i: int) -> dict[str, float]:
         if i == at:
-            raise KeyboardInterrupt
+            raise InterruptedError
         return walk.step(i)
     return step
 
@@ -44,7 +44,7 @@ def test_ten_steps_are_five_and_five(begun: Callable[..., Run]) -> None:
     for i in range(10):
         wanted.append(whole.step(i)["loss"])
     run = begun()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedError):
         steps(run, {"walk": (first := Walk())}, 10, stopping(first, 5), "test", interval_s=0.0)
     second = Walk()
     steps(run, {"walk": second}, 10, second.step, "test")
@@ -54,7 +54,7 @@ def test_ten_steps_are_five_and_five(begun: Callable[..., Run]) -> None:
 
 def test_steps_after_the_last_checkpoint_are_made_again(begun: Callable[..., Run]) -> None:
     run, first = begun(), Walk()
-    with pytest.raises(KeyboardInterrupt):      # killed before any checkpoint
+    with pytest.raises(InterruptedError):      # killed before any checkpoint
         steps(run, {"walk": first}, 10, stopping(first, 5), "test", interval_s=1e9)
     made: list[int] = []
     second = Walk()
@@ -75,7 +75,7 @@ def test_the_last_state_is_kept_so_that_nothing_is_repeated_until_the_artifact_i
 def test_the_interval_is_read_when_a_run_starts(begun: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps_module, "CHECKPOINT_INTERVAL_S", 0.0)
     run, walk = begun(), Walk()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedError):
         steps(run, {"walk": walk}, 3, stopping(walk, 2), "test")
     assert [path.name for path in run.checkpoints.iterdir()] == ["step-00000002"]
 

@@ -37,11 +37,12 @@ class PoisonedRow(TwoTerms):
 
 
 def micro(rows: Sequence[int]) -> MicroBatch:
-    return MicroBatch(tokens=TokenBatch.pack([ROWS[row] for row in rows], [[False, *[True] * (len(ROWS[row]) - 1)] for row in rows]),
-                      rows=tuple(f"row{row}" for row in rows))
+    masks = [[False, *[True] * (len(ROWS[row]) - 1)] for row in rows]
+    return MicroBatch(tokens=TokenBatch.pack([ROWS[row] for row in rows], masks), rows=tuple(f"row{row}" for row in rows))
 
 
-def gradient(policy: Policy, config: Optimizer, split: Sequence[Sequence[int]]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+def gradient(policy: Policy, config: Optimizer,
+             split: Sequence[Sequence[int]]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """With betas of 0 Adam's first moment is the gradient."""
     masters = Masters(policy, config, 1)
     metrics = update(policy, masters, [micro(rows) for rows in split], TwoTerms())

@@ -185,12 +185,12 @@ def test_an_interrupted_run_goes_on_to_the_same_model(project: Project, tmp_path
 
     def failing(*arguments: Any) -> dict[str, float]:
         if left[0] == 0:
-            raise KeyboardInterrupt
+            raise InterruptedError
         left[0] -= 1
         return update(*arguments)
 
     monkeypatch.setattr(module, "update", failing)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedError):
         sft(project, config)
     assert project.artifacts() == []
     left[0] = 10**6

@@ -1,0 +1,262 @@
+"""The engine against the simplest decoder there is, and against the trainer's own forward."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tutelage.batch import TokenBatch
+from tutelage.data.chat import ChatTemplate
+from tutelage.errors import ConfigError, ModelError
+from tutelage.generation import engine as engine_module
+from tutelage.generation.engine import Engine, Response, decode
+from tutelage.generation.sampler import draw, uniforms
+from tutelage.models.config import Adapter
+from tutelage.models.policy import Policy
+from tutelage.models.tiny import tiny_model, tiny_tokenizer
+from tutelage.records import Message, Prompt, Sample, Sampling
+
+V = 48
+WINDOWED = {"sliding_window": 4}
+MODELS: dict[str, dict[str, Any]] = {
+    "llama": {}, "gpt2": {"scale_attn_by_inverse_layer_idx": True}, "mistral": WINDOWED, "cohere": {"logit_scale": 0.5},
+    "granite": {"attention_multiplier": 0.8, "logits_scaling": 0.5},
+    "gemma2": {**WINDOWED, "attn_logit_softcapping": 0.5, "final_logit_softcapping": 2.0,
+               "layer_types": ["sliding_attention", "full_attention"]}}
+
+
+def tiny(architecture: str, **more: Any) -> Any:
+    return tiny_model(architecture, vocab_size=V, noise=0.15, eos_token_id=1, pad_token_id=1, **{**MODELS[architecture], **more})
+
+
+def naive(theirs: Any, prompt: Sequence[int], seed: int, sampling: Sampling,
+          stop_ids: set[int]) -> tuple[list[int], list[float], bool]:
+    """One token at a time, transformers' whole forward over everything so far each time, no cache."""
+    ids: list[int] = []
+    logprobs: list[float] = []
+    with torch.no_grad():
+        while len(ids) < sampling.max_new_tokens:
+            logits = theirs(torch.tensor([[*prompt, *ids]]), use_cache=False).logits[:, -1].float()
+            u = torch.from_numpy(uniforms(np.array([seed], dtype=np.uint64), np.array([len(ids)], dtype=np.uint64)))
+            token, logprob = draw(logits, u, temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
+            ids.append(int(token))
+            logprobs.append(float(logprob))
+            if ids[-1] in stop_ids:
+                return ids, logprobs, True
+    return ids, logprobs, False
+
+
+def requests(rng: random.Random, prompts: int, per_prompt: int) -> tuple[list[list[int]], list[Response]]:
+    rows = [[rng.randrange(V) for _ in range(rng.randint(1, 9))] for _ in range(prompts)]
+    return rows, [Response(i, rng.getrandbits(63)) for i in range(prompts) for _ in range(per_prompt)]
+
+
+@pytest.mark.parametrize("slots", [1, 3, 8])
+@pytest.mark.parametrize("architecture", sorted(MODELS))
+def test_decoding_in_slots_equals_decoding_one_at_a_time(architecture: str, slots: int) -> None:
+    """Prefill, shared prompts, slots that fill, empty and move, windows and caps: all of it changes nothing.
+
+    Ten requests or more a case.
+    """
+    policy, theirs, rng = Policy(tiny(architecture)), tiny(architecture), random.Random(slots)
+    theirs.set_attn_implementation("eager")
+    ended = []
+    for per_prompt in (1, 2, 3, 4):
+        sampling = Sampling(max_new_tokens=rng.randint(1, 12), temperature=rng.choice([0, 0.7, 1.0]), top_k=rng.choice([0, 0, 9]),
+                            top_p=rng.choice([1.0, 1.0, 0.8]))
+        prompts, responses = requests(rng, rng.randint(1, 3), per_prompt)
+        stop_ids = set(rng.sample(range(V), rng.choice([0, 4, 12])))
+        decode(policy, prompts, responses, sampling, tuple(stop_ids), slots)
+        for response in responses:
+            ids, logprobs, stopped = naive(theirs, prompts[response.prompt], response.seed, sampling, stop_ids)
+            assert (response.ids, response.ended) == (ids, stopped)
+            assert response.logprobs == pytest.approx(logprobs, abs=1e-5)
+            ended.append(response.ended)
+    assert True in ended and False in ended, "both ways to leave are tried"
+
+
+@pytest.mark.parametrize("architecture", ["mistral", "gpt2"])
+def test_long_responses_stay_right(architecture: str) -> None:
+    """Ten windows of tokens, learned positions up to the last one there is."""
+    policy, theirs = Policy(tiny(architecture, max_position_embeddings=48)), tiny(architecture, max_position_embeddings=48)
+    theirs.set_attn_implementation("eager")
+    sampling = Sampling(max_new_tokens=40)
+    prompts, responses = [[5, 6, 7, 8, 9, 10, 11, 12], [3]], [Response(0, 11), Response(0, 12), Response(1, 13)]
+    decode(policy, prompts, responses, sampling, (), 2)
+    for response in responses:
+        assert response.ids == naive(theirs, prompts[response.prompt], response.seed, sampling, set())[0]
+
+
+def test_prompts_are_admitted_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More prompt tokens than one forward takes: the same responses, whatever the portions."""
+    results = []
+    for portion in (1, 7, 2048):
+        monkeypatch.setattr(engine_module, "PREFILL_TOKENS", portion)
+        prompts, responses = requests(random.Random(4), 7, 2)
+        decode(Policy(tiny("llama")), prompts, responses, Sampling(max_new_tokens=6), (3, 4, 5), 8)
+        results.append([(response.ids, response.ended) for response in responses])
+    assert results[0] == results[1] == results[2]
+
+
+# --- the engine over texts --------------------------------------------------------------------------------------------
+
+def template() -> ChatTemplate:
+    return ChatTemplate.of(tiny_tokenizer())
+
+
+def prompts(*texts: str) -> list[Prompt]:
+    return [Prompt(id=f"p-{text}", messages=(Message.of("user", text),)) for text in texts]
+
+
+def facts(samples: Sequence[Sample]) -> dict[str, tuple[Any, ...]]:
+    return {sample.id: (sample.prompt.id, sample.response_ids, sample.ended) for sample in samples}
+
+
+def eager_to_stop() -> Policy:
+    """A tiny Llama whose end-of-turn token is likely enough that some responses end early."""
+    model = tiny_model(noise=0.1, tie_word_embeddings=False)
+    model.lm_head.weight.data[257] = model.lm_head.weight.data.mean(0) + 0.05
+    return Policy(model)
+
+
+def test_a_sample_is_what_was_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    policy, chat = eager_to_stop(), template()
+    asked, sampling = prompts("Hello", "天空", "Why?"), Sampling(max_new_tokens=120, seed=9)
+    done: list[int] = []
+    samples = Engine(policy, chat, slots=4, name="model/mine@1").generate(asked, sampling, 3, done.append)
+    assert [sample.prompt for sample in samples] == [each for each in asked for _ in range(3)]
+    assert sum(done) == 9, "each response that is done is counted"
+    assert {sample.ended for sample in samples} == {True, False}
+    for sample in samples:
+        assert sample.prompt_ids == chat.render_prompt(sample.prompt.messages)
+        assert sample.policy == "model/mine@1" and sample.sampling == sampling
+        assert len(sample.response_ids) == len(sample.logprobs) == len(sample.response_mask) <= 120
+        assert all(sample.response_mask)
+        assert sample.ended is (sample.response_ids[-1] == chat.end_of_turn_id), "the end-of-turn token is part of the response"
+        assert chat.end_of_turn_id not in sample.response_ids[:-1]
+        assert sample.ended or len(sample.response_ids) == 120
+        assert sample.text == chat.decode_response(sample.response_ids) and "<|im_end|>" not in sample.text
+    assert len({sample.id for sample in samples}) == len({sample.response_ids for sample in samples}) == 9
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("adapter", [None, Adapter(rank=2)])
+def test_the_logprobs_are_those_of_the_trainers_forward(adapter: Adapter | None) -> None:
+    """open-instruct#1473, trl#3867, verl#2953: a rollout whose logprobs are not the trainer's collapses."""
+    from tutelage.models.adapters import add_adapter
+
+    policy = eager_to_stop()
+    if adapter is not None:
+        add_adapter(policy, adapter)
+        for name, value in policy.named_parameters():
+            if "lora_B" in name:
+                value.data += 0.05
+    samples = Engine(policy, template(), slots=3).generate(prompts("a", "bc"), Sampling(max_new_tokens=20, temperature=0.8), 3)
+    rows = [(*sample.prompt_ids, *sample.response_ids) for sample in samples]
+    masks = [[False] * len(sample.prompt_ids) + [True] * len(sample.response_ids) for sample in samples]
+    batch = TokenBatch.pack(rows, masks, [len(sample.prompt_ids) for sample in samples])
+    trained = policy.evaluate_logprobs(batch, temperature=0.8)
+    sampled = torch.tensor([logprob for sample in samples for logprob in sample.logprobs])
+    torch.testing.assert_close(sampled, trained, atol=1e-5, rtol=0)
+
+
+def test_a_sample_does_not_depend_on_what_else_is_generated() -> None:
+    """Not on its batch, its place in it, or the slots: only on the seed, its prompt and its place among that prompt's."""
+    policy, asked, sampling = eager_to_stop(), prompts("a", "bc", "def", "ghij"), Sampling(max_new_tokens=15, seed=3)
+    whole = facts(Engine(policy, template(), slots=64).generate(asked, sampling, 3))
+    assert len(whole) == 12
+    for slots in (1, 2, 5):
+        assert facts(Engine(policy, template(), slots=slots).generate(asked[::-1], sampling, 3)) == whole
+    for each in asked:
+        alone = facts(Engine(policy, template()).generate([each], sampling, 2))
+        assert len(alone) == 2 and alone.items() <= whole.items()
+
+
+def test_another_seed_gives_other_samples_and_the_same_seed_the_same() -> None:
+    policy, asked = eager_to_stop(), prompts("a")
+    engine = Engine(policy, template())
+    first, again, other = (engine.generate(asked, Sampling(max_new_tokens=8, seed=seed), 2) for seed in (1, 1, 2))
+    assert first == again
+    assert not {sample.response_ids for sample in first} & {sample.response_ids for sample in other}
+
+
+def test_weights_that_change_are_seen_by_the_next_generate() -> None:
+    """verl#7495: weights never reached the engine. Ours reads the trainer's own."""
+    policy, asked, sampling = eager_to_stop(), prompts("a"), Sampling(max_new_tokens=8)
+    engine = Engine(policy, template())
+    before = engine.generate(asked, sampling)
+    policy.model.lm_head.weight.data[65] += 100 * policy.model.lm_head.weight.data.abs().mean()
+    after = engine.generate(asked, sampling)
+    assert before[0].logprobs != after[0].logprobs
+
+
+def test_nothing_asked_nothing_drawn() -> None:
+    engine = Engine(eager_to_stop(), template())
+    assert engine.generate([], Sampling(), 4) == []
+    assert engine.generate(prompts("a"), Sampling(), 0) == []
+
+
+def test_what_does_not_fit_into_the_positions_is_refused_before_anything_is_drawn() -> None:
+    policy = Policy(tiny("gpt2", max_position_embeddings=16))
+    response = Response(0, 1)
+    decode(policy, [[2] * 10], [response], Sampling(max_new_tokens=6), (), 1)
+    assert len(response.ids) == 6, "16 positions hold 10 + 6"
+    with pytest.raises(ModelError, match=r"need 17 positions, the model has 16\. Shorten the prompts or lower max_new_tokens"):
+        decode(policy, [[2] * 10], [Response(0, 1)], Sampling(max_new_tokens=7), (), 1)
+
+
+@pytest.mark.parametrize("settings", [
+    {"max_new_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.1}, {"top_k": -1}])
+def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        decode(Policy(tiny("llama")), [[1]], [Response(0, 1)], Sampling(**settings), (), 1)
+
+
+def test_no_slots_and_empty_prompts_are_refused() -> None:
+    with pytest.raises(ConfigError, match="slots 0"):
+        decode(Policy(tiny("llama")), [[1]], [Response(0, 1)], Sampling(), (), 0)
+    with pytest.raises(ModelError, match=r"1 of 2 prompts hold no token \(first: number 1\)"):
+        decode(Policy(tiny("llama")), [[1], []], [Response(0, 1), Response(1, 1)], Sampling(), (), 1)
+
+
+def test_a_padded_architecture_cannot_decode() -> None:
+    with pytest.raises(ModelError, match="bloom does not take transformers' attention interface"):
+        decode(Policy(tiny_model("bloom")), [[1]], [Response(0, 1)], Sampling(), (), 1)
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_a_policy_that_is_not_finite_is_an_error_and_no_sample(temperature: float) -> None:
+    policy = Policy(tiny("llama"))
+    policy.model.model.norm.weight.data[0] = float("nan")
+    with pytest.raises(ModelError, match="logits after token 0 of a response are not finite"):
+        decode(policy, [[1]], [Response(0, 1)], Sampling(temperature=temperature), (), 1)
+
+
+def test_bf16_stays_within_the_rounding_of_its_own_forward() -> None:
+    """The mismatch D8 measures: engine against trainer, in the arithmetic of training."""
+    policy = eager_to_stop().to(torch.bfloat16)
+    samples = Engine(policy, template(), slots=4).generate(prompts("a", "bc"), Sampling(max_new_tokens=30), 4)
+    rows = [(*sample.prompt_ids, *sample.response_ids) for sample in samples]
+    masks = [[False] * len(sample.prompt_ids) + [True] * len(sample.response_ids) for sample in samples]
+    trained = policy.evaluate_logprobs(TokenBatch.pack(rows, masks))
+    sampled = torch.tensor([logprob for sample in samples for logprob in sample.logprobs])
+    assert float((trained - sampled).abs().mean()) < 0.02
+
+
+def test_slots_stay_dense_when_responses_leave_in_any_order() -> None:
+    """Responses of very different lengths in few slots: the last moves into the place of one that leaves."""
+    policy, rng = Policy(tiny("llama")), random.Random(1)
+    rows, responses = requests(rng, 12, 1)
+    decode(policy, rows, responses, Sampling(max_new_tokens=30), (1, 2, 3), 4)
+    lengths = [len(response.ids) for response in responses]
+    assert len(set(lengths)) > 4 and any(a > b for a, b in pairwise(lengths))
+    for index in (0, 5, 11):
+        alone = Response(0, responses[index].seed)
+        decode(policy, [rows[index]], [alone], Sampling(max_new_tokens=30), (1, 2, 3), 1)
+        assert alone.ids == responses[index].ids
