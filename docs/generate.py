@@ -58,7 +58,7 @@ _DEMO = """# The demo
 | import | 289 instructions (a tenth kept out), 224 prompts for RL, 112 prompts held out; each prompt has key facts |
 | SFT | one light pass over the instructions, all weights, fp32 masters |
 | sample | four answers to each of 128 prompts, at temperature 0.7 |
-| judge | five scripted annotators compare all pairs; they see the scripted truth ([feedback.md](feedback.md)) through noise and bias |
+| judge | five scripted annotators compare all pairs: the scripted truth ([feedback.md](feedback.md)) with noise and bias |
 | reward model | the first 18 of 30 blocks of the SFT model and a new head, one pass over the comparisons |
 | PPO | 14 rollouts of 48 answers; critic on the shared trunk, KL to the SFT model |
 | evaluate | the 112 held-out prompts: base, SFT, best of four SFT answers by the reward model, RLHF |
@@ -92,7 +92,8 @@ def demo_page(report: Path) -> str:
                      f"[{pair['truth']['estimate']['low']:+.3f}, {pair['truth']['estimate']['high']:+.3f}], wins "
                      f"{pair['win_rate']['value']:.0%} [{pair['win_rate']['low']:.0%}, {pair['win_rate']['high']:.0%}]."
                      for pair in comparison["pairs"])
-    circumstances = ", ".join(f"{name} {facts[name]}" for name in ("precision", "threads", "instruction_set", "torch", "transformers"))
+    told = ("precision", "threads", "instruction_set", "torch", "transformers")
+    circumstances = ", ".join(f"{name} {facts[name]}" for name in told)
     samples = (report / "samples.md").read_text(encoding="utf-8")
     return _DEMO.format(table=table, pairs=pairs, circumstances=f"({circumstances})", samples=samples)
 

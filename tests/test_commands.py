@@ -45,7 +45,7 @@ def test_lineage_walks_to_every_file_template_seed_and_person(family: Project, c
         "    chat template",
         "    seed sft = 5",
         "    data: dataset/talk@1",
-        "      file talk.jsonl",
+        "      talk.jsonl",
         "      annotator ann (human): 12 judgments",
         "  reward: reward/taste@1",
         "    feedback: dataset/talk@1",

@@ -4,6 +4,8 @@
 asked for, so that importing the package costs nothing.
 """
 
+import sys
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -16,3 +18,14 @@ def __getattr__(name: str) -> Any:
 
         return getattr(api, name)
     raise AttributeError(f"module 'tutelage' has no attribute {name!r}")
+
+
+class _Package(ModuleType):
+    """Keeps `tutelage.rl` the stage: importing the room of that name would put the room in its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -157,7 +157,7 @@ def test_an_interrupted_run_goes_on_to_the_same_policy(project: Project, tmp_pat
             raise InterruptedError
         return evens(samples)
 
-    with pytest.raises(InterruptedError):
+    with pytest.raises(RewardError):
         rl(project, settings, CallableReward(failing), {})
     made = rl(project, settings, CallableReward(failing), {})
     assert calls[0] == 5 and made.manifest.files == wanted.manifest.files and made.manifest.facts == wanted.manifest.facts
