@@ -33,7 +33,7 @@ def begin_run(project: Project, manifest: Manifest, precision: str, allow_drift:
 
 
 def circumstances(precision: str) -> dict[str, str | int]:
-    return {"precision": precision, "threads": torch.get_num_threads(), "device": device(),
+    return {"precision": precision, "threads": torch.get_num_threads(), "device": "cpu",
             "instruction_set": torch.backends.cpu.get_cpu_capability(), "code": code_version(), **environment()}
 
 
@@ -44,7 +44,3 @@ def give_memory_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):      # another libc
         return
-
-
-def device() -> str:
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

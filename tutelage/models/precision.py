@@ -44,15 +44,13 @@ def _rate(dtype: torch.dtype, seconds: float) -> float:
 
 
 def choose_precision(wanted: str, cache: Path) -> str:
-    """`wanted`, or for "auto" the faster arithmetic of this processor: bf16 on CUDA and where it was measured faster.
+    """`wanted`, or for "auto" the faster arithmetic of this processor: bf16 where it was measured faster.
 
     The measurement is kept in `cache`, so that a machine answers the same at every start.
     """
     if wanted != "auto":
         dtype_of(wanted)
         return wanted
-    if torch.cuda.is_available():
-        return "bf16"
     name = f"precision-{torch.__version__}-{torch.backends.cpu.get_cpu_capability()}-{torch.get_num_threads()}.json"
     path = cache / name.replace(" ", "_")
     if not path.is_file():

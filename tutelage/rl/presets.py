@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from tutelage.config import from_plain, to_plain
@@ -22,4 +21,15 @@ def algorithm(name: str, changes: Mapping[str, Any]) -> Algorithm:
     """The preset `name` with `changes`, checked as any configuration is."""
     if name not in PRESETS:
         raise ConfigError(f"no algorithm {name!r}. There are: {', '.join(PRESETS)}.")
-    return from_plain(Algorithm, {**to_plain(replace(PRESETS[name])), **changes})
+    preset = to_plain(PRESETS[name])
+    given = {key: _as_in(preset.get(key), value) for key, value in changes.items()}
+    return from_plain(Algorithm, {**preset, **given})
+
+
+def _as_in(preset: Any, value: Any) -> Any:
+    """`RL.settings` holds floats; a whole one, or 0 and 1, is what a field of whole numbers or a switch means by it."""
+    if isinstance(preset, bool) and value in (0, 1):
+        return bool(value)
+    if isinstance(preset, int) and float(value).is_integer():
+        return int(value)
+    return value
