@@ -50,7 +50,7 @@ def model_card(info: CardInfo, report: Report) -> str:
     if info.base_model:
         blocks.append(say("made_from", base=_code(info.base_model)))
     blocks += [f"## {say('use')}",
-               f"```bash\ntutelage chat --model {_word(info.name)}\ntutelage serve --model {_word(info.name)}\n```"]
+               f"```bash\ntutelage sample --model {_word(info.name)} --prompts prompts.jsonl\n```"]
     blocks += [f"## {say('data')}", _rows(say("data_columns"), (
         (_plain(each.name), f"{each.rows:,}", _plain(each.licence or say("unknown")), _plain(each.used_for))
         for each in info.data)) if info.data else say("no_data")]
