@@ -220,3 +220,14 @@ def test_an_architecture_whose_logits_are_not_a_product_is_refused() -> None:
     """BERT's head has a layer of its own before the output embedding: its logprobs would be wrong in silence."""
     with pytest.raises(ModelError, match="the architecture bert cannot be used"):
         Policy(tiny_model("bert", noise=0.2, is_decoder=True)).try_architecture()
+
+
+def test_the_pad_token_learns_as_an_input_too() -> None:
+    """transformers gives the pad's embedding no gradient; where pad is eos, an answer's end before a next turn is such an input."""
+    policy = Policy(tiny_model("llama", tie_word_embeddings=False))
+    pad = policy.config.pad_token_id
+    logprobs = policy(pack([[1, 2, pad, 3, 4]])).logprobs
+    assert logprobs is not None
+    logprobs.sum().backward()
+    gradient = policy.model.get_input_embeddings().weight.grad
+    assert gradient[pad].abs().sum() > 0
