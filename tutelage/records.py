@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Literal, Self, cast
 
 from tutelage.errors import DataError
 
@@ -77,8 +77,56 @@ def record_id(*parts: Any) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+class Record:
+    """What a file's row or a judgment becomes. As JSON a field at its default is left out."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {each.name: _plain(value) for each in fields(cast(Any, self))
+                if (value := getattr(self, each.name)) != _default(each)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        kinds = {each.name: str(each.type) for each in fields(cast(Any, cls))}
+        return cls(**{name: _FROM_PLAIN.get(kinds[name], _same)(each) for name, each in value.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Message):
+        return value.to_json()
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _default(each: Field[Any]) -> Any:
+    return each.default_factory() if each.default_factory is not MISSING else each.default
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+# How a field of this declared type is made of its JSON value; any other is taken as it stands.
+_FROM_PLAIN: Mapping[str, Callable[[Any], Any]] = {
+    "Messages": messages_from_json,
+    "tuple[Messages, ...]": lambda value: tuple(messages_from_json(each) for each in value),
+    "tuple[str, ...]": tuple, "tuple[int, ...]": tuple, "tuple[Mapping[str, Any], ...]": tuple,
+    "tuple[tuple[str, ...], ...]": lambda value: tuple(tuple(each) for each in value)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
+class Document(Record):
+    """Raw text, for pre-training. `meta` here and below: what else the row said, by its own keys (licence, language …)."""
+
+    id: str
+    text: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt(Record):
     """What a model is asked. `key_facts` is its answer rubric: facts, each with the forms that count as saying it.
 
     The rubric belongs to graders and scripted annotators; no training code reads it.
@@ -88,23 +136,21 @@ class Prompt:
     messages: Messages
     kind: str = ""
     key_facts: tuple[tuple[str, ...], ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return {"id": self.id, "messages": messages_to_json(self.messages), "kind": self.kind,
-                "key_facts": [list(forms) for forms in self.key_facts]}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        return cls(id=value["id"], messages=messages_from_json(value["messages"]), kind=value.get("kind", ""),
-                   key_facts=tuple(tuple(forms) for forms in value.get("key_facts", ())))
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Instruction:
-    """A conversation whose assistant turns are wanted responses; the last message is one of them."""
+class Instruction(Record):
+    """A conversation whose assistant turns are wanted responses; the last message is one of them.
+
+    `annotator` says who wrote the responses, `tools` holds JSON schemas of what the assistant may call.
+    """
 
     id: str
     messages: Messages
+    annotator: AnnotatorKind = "human"
+    tools: tuple[Mapping[str, Any], ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def prompt(self) -> Messages:
@@ -114,43 +160,70 @@ class Instruction:
     def response(self) -> Message:
         return self.messages[-1]
 
-    def to_json(self) -> dict[str, Any]:
-        return {"id": self.id, "messages": messages_to_json(self.messages)}
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        return cls(id=value["id"], messages=messages_from_json(value["messages"]))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label(Record):
+    """A text and the classes it is in: none, one or several."""
+
+    id: str
+    text: str
+    labels: tuple[str, ...]
+    weight: float = 1.0
+    annotator: AnnotatorKind = "human"
+    person: str = ""
+    judgment_ids: tuple[str, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preference:
-    """A neutral training term: of two responses to one prompt, `chosen` is the better.
+class _Term(Record):
+    """A neutral training term: what a judgment says of responses to one prompt, whatever kind of judgment it was.
 
-    `label` is the probability that `chosen` wins (1.0 where the judgment was plain), `weight` its share in the loss.
-    `judgment_ids` are the store's rows it was made from, `annotator` who judged.
+    `weight` is its share in the loss, `annotator` and `person` who judged ("" where several did or nobody knows),
+    `judgment_ids` the store's rows it was made from.
     """
 
     id: str
     prompt: Messages
+    weight: float = 1.0
+    annotator: AnnotatorKind = "human"
+    person: str = ""
+    judgment_ids: tuple[str, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference(_Term):
+    """Of two responses, `chosen` is the better; `label` is the probability that it wins (1.0 where the judgment was plain)."""
+
     chosen: Messages
     rejected: Messages
     margin: float = 0.0
     label: float = 1.0
-    weight: float = 1.0
-    annotator: AnnotatorKind = "human"
-    judgment_ids: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        return {"id": self.id, "prompt": messages_to_json(self.prompt), "chosen": messages_to_json(self.chosen),
-                "rejected": messages_to_json(self.rejected), "margin": self.margin, "label": self.label,
-                "weight": self.weight, "annotator": self.annotator, "judgment_ids": list(self.judgment_ids)}
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        return cls(id=value["id"], prompt=messages_from_json(value["prompt"]),
-                   chosen=messages_from_json(value["chosen"]), rejected=messages_from_json(value["rejected"]),
-                   margin=value.get("margin", 0.0), label=value.get("label", 1.0), weight=value.get("weight", 1.0),
-                   annotator=value.get("annotator", "human"), judgment_ids=tuple(value.get("judgment_ids", ())))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking(_Term):
+    """K responses and the place of each: 1 is the best, equal places are ties."""
+
+    responses: tuple[Messages, ...]
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating(_Term):
+    """A response and its scores by aspect (helpful, correct …); higher is better."""
+
+    response: Messages
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thumb(_Term):
+    """A response that somebody liked or did not (a row of KTO)."""
+
+    response: Messages
+    up: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
