@@ -223,7 +223,7 @@ def test_an_architecture_whose_logits_are_not_a_product_is_refused() -> None:
 
 
 def test_the_pad_token_learns_as_an_input_too() -> None:
-    """transformers gives the pad's embedding no gradient; where pad is eos, an answer's end before a next turn is such an input."""
+    """transformers gives the pad no gradient as an input; where pad is eos, the end of an earlier turn is such an input."""
     policy = Policy(tiny_model("llama", tie_word_embeddings=False))
     pad = policy.config.pad_token_id
     logprobs = policy(pack([[1, 2, pad, 3, 4]])).logprobs

@@ -62,7 +62,8 @@ class Policy(nn.Module):
         super().__init__()
         self.model: Any = model
         self._choose(takes_plan(model))
-        model.get_input_embeddings().padding_idx = None     # pad is often eos, and its embedding would get no gradient (D6)
+        embeddings: Any = model.get_input_embeddings()
+        embeddings.padding_idx = None       # pad is often eos, and its embedding would get no gradient (D6)
         hidden_size = model.config.get_text_config().hidden_size
         self.value_head = ScalarHead(hidden_size) if value_head else None
         self.score_head = ScalarHead(hidden_size) if score_head else None
