@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tutelage import disk
 from tutelage.errors import ArtifactError, LockedError, ProjectError
 from tutelage.lineage import Manifest, changed_files, tree_hashes
 
@@ -98,7 +99,9 @@ class Project:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """One writing command at a time; the kernel drops the lock when the process dies, however it dies."""
-        with open(self.root / ".lock", "a+") as file:
+        with disk.writing(self.root, "nothing was begun"):
+            file = open(self.root / ".lock", "a+")       # noqa: SIM115 closed with the block below
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -159,20 +162,20 @@ class Project:
         assert manifest.kind in KINDS, f"an artifact of kind {manifest.kind!r} would never be found again"
         check_name(manifest.name)
         home = self.root / "artifacts" / manifest.kind / manifest.name
-        home.mkdir(parents=True, exist_ok=True)
         draft = home / f".draft-{manifest.key[:12]}"
-        shutil.rmtree(draft, ignore_errors=True)          # what a killed process left
-        draft.mkdir()
-        try:
-            yield draft
-            replace(manifest, files=tree_hashes(draft)).write(draft)
-            version = 1 + max((int(path.name[1:]) for path in home.glob("v*") if path.name[1:].isdigit()), default=0)
-            sync_tree(draft)
-            os.rename(draft, home / f"v{version}")
-            sync_directory(home)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
+        with disk.writing(home, "nothing of this artifact is left, and what the run had made stands"):
+            shutil.rmtree(draft, ignore_errors=True)          # what a killed process left
+            draft.mkdir(parents=True)
+            try:
+                yield draft
+                replace(manifest, files=tree_hashes(draft)).write(draft)
+                version = 1 + max((int(path.name[1:]) for path in home.glob("v*") if path.name[1:].isdigit()), default=0)
+                sync_tree(draft)
+                os.rename(draft, home / f"v{version}")
+                sync_directory(home)
+            except BaseException:
+                shutil.rmtree(draft, ignore_errors=True)
+                raise
 
 
 def check_name(name: str) -> None:

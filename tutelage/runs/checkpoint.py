@@ -16,11 +16,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from tutelage import disk
 from tutelage.errors import ResumeError
 from tutelage.lineage import file_hash
 from tutelage.project import sync_directory, sync_tree
 
-TENSORS, STATE = "tensors.safetensors", "state.json"
+TENSORS, STATE, DRAFT = "tensors.safetensors", "state.json", ".draft"
 
 
 class DirectoryCheckpoints:
@@ -31,9 +32,24 @@ class DirectoryCheckpoints:
         self.keep = keep
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
+        """All of `state` or nothing.
+
+        Raises:
+            DiskError: if the disk refuses; what was written of it is removed, and the checkpoint before it stands.
+        """
+        before = self._steps()
+        stands = f"the checkpoint {before[-1].name} stands" if before else "no checkpoint had been written yet"
+        with disk.writing(self.path, stands):
+            try:
+                self._save(step, state)
+            except Exception:
+                shutil.rmtree(self.path / DRAFT, ignore_errors=True)      # it may be what fills the disk
+                raise
+
+    def _save(self, step: int, state: Mapping[str, Any]) -> None:
         tensors: dict[str, torch.Tensor] = {}
         plain = _split(state, "", tensors)
-        draft = self.path / ".draft"
+        draft = self.path / DRAFT
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         save_file({name: value.contiguous() for name, value in tensors.items()}, draft / TENSORS)

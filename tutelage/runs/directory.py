@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tutelage import disk
 from tutelage.config import plain_to_toml
 from tutelage.errors import ResumeError
 from tutelage.lineage import Manifest
@@ -73,11 +74,12 @@ def begin(project: Project, manifest: Manifest, circumstances: Mapping[str, Any]
             raise ResumeError(f"the run {path.name} cannot go on as it was begun: {'; '.join(drift)}. Meet these, or remove "
                               f"{path} to begin anew.")
         return _with_drift(path, before, drift)
-    path.mkdir(parents=True, exist_ok=True)
-    (path / "config.toml").write_text(plain_to_toml(manifest.config), encoding="utf-8")
     asked = {"stage": manifest.stage, "kind": manifest.kind, "name": manifest.name, "key": manifest.key,
              "parents": dict(manifest.parents), "config": dict(manifest.config), "seeds": dict(manifest.seeds)}
-    _write_record(path, {**asked, "circumstances": dict(circumstances)})      # last: from now on the run was begun
+    with disk.writing(path, "nothing was begun"):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "config.toml").write_text(plain_to_toml(manifest.config), encoding="utf-8")
+        _write_record(path, {**asked, "circumstances": dict(circumstances)})      # last: from now on the run was begun
     return Run(path, circumstances)
 
 
