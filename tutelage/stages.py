@@ -3,7 +3,8 @@ was made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 from tutelage.config import load, read_toml, to_plain
@@ -24,6 +25,25 @@ def configured(config_type: type, stage: str, arguments: Sequence[str], options:
     return project, to_plain(config)
 
 
+Command = Callable[[list[str], Options], dict[str, Any]]
+
+
+def planned(command: Command) -> Command:
+    """Gives a stage `--plan` (say what it needs, make nothing) and `--anyway` (start although that does not fit)."""
+    @wraps(command)
+    def run(arguments: list[str], options: Options) -> dict[str, Any]:
+        words = [word for word in arguments if word not in ("--plan", "--anyway")]
+        from tutelage.runs import plan
+
+        try:
+            with plan.mode("only" if "--plan" in arguments else "anyway" if "--anyway" in arguments else "state"):
+                return command(words, options)
+        except plan.Planned as made:
+            return {"plan": made.plan.to_json()}
+    return run
+
+
+@planned
 def sft(arguments: list[str], options: Options) -> dict[str, Any]:
     from tutelage.tuning.config import SFT
 
@@ -33,6 +53,7 @@ def sft(arguments: list[str], options: Options) -> dict[str, Any]:
     return made(api.sft(project, **settings))
 
 
+@planned
 def sample(arguments: list[str], options: Options) -> dict[str, Any]:
     from tutelage.generation.config import Sample
 
@@ -46,6 +67,7 @@ def sample(arguments: list[str], options: Options) -> dict[str, Any]:
     return made(artifact)
 
 
+@planned
 def reward(arguments: list[str], options: Options) -> dict[str, Any]:
     from tutelage.rewards.config import RewardModel
 
@@ -60,6 +82,7 @@ def reward(arguments: list[str], options: Options) -> dict[str, Any]:
     return made(artifact)
 
 
+@planned
 def rl(arguments: list[str], options: Options) -> dict[str, Any]:
     from tutelage.rl.config import RL
 
@@ -69,6 +92,7 @@ def rl(arguments: list[str], options: Options) -> dict[str, Any]:
     return made(api.rl(project, **settings))
 
 
+@planned
 def evaluate(arguments: list[str], options: Options) -> dict[str, Any]:
     from tutelage.evaluation.config import Evaluate
 
