@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rl": ("tutelage.stages:rl", "train a policy against a reward"),
     "evaluate": ("tutelage.stages:evaluate", "compare models and write a report"),
     "lineage": ("tutelage.commands:lineage", "what an artifact was made from, down to files and people"),
-    "verify": ("tutelage.commands:verify", "check that artifacts are what their manifests say"),
+    "verify": ("tutelage.verification:verify", "check that artifacts are what their manifests say"),
     "doctor": ("tutelage.training.commands:doctor", "what this machine can do"),
 }
 

@@ -71,18 +71,15 @@ def write_dataset(project: Project, name: str, imported: Sequence[Imported], spl
                "merkle_root": merkle_root([line["hash"] for line in lines])})
     if (existing := project.made_from(manifest.key)) is not None:
         return existing
-    with project.writing(manifest) as directory:
+    with project.writing(manifest) as draft:
         for split in ("train", "heldout") if split_ratio > 0 else ("train",):
-            _write_lines(directory / f"{split}.jsonl",
+            _write_lines(draft / f"{split}.jsonl",
                          (row.record.to_json() for row, side in zip(rows, splits, strict=True) if side == split))
-        _write_lines(directory / "rows.jsonl", lines)
-        _write_lines(directory / "refusals.jsonl", ({**refusal.to_json(), "file": file}
+        _write_lines(draft / "rows.jsonl", lines)
+        _write_lines(draft / "refusals.jsonl", ({**refusal.to_json(), "file": file}
                                                     for file, each in zip(names, imported, strict=True)
                                                     for refusal in each.refusals))
-    made = project.made_from(manifest.key)
-    if made is None:
-        raise ArtifactError(f"dataset/{name} was written and is gone. Is something else deleting in {project.root}?")
-    return made
+    return draft.artifact
 
 
 def _one_kind(imported: Sequence[Imported]) -> str:

@@ -95,9 +95,9 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, names[0], names[-1])}
     with project.writing(replace(manifest, facts={
             **run.circumstances, "prompts": comparison.num_prompts,
-            "samples": {each.name: each.artifact.parent_ref for each in measured}})) as directory:
-        (directory / "report.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        (directory / "samples.md").write_text(transcript(contestants), encoding="utf-8")
+            "samples": {each.name: each.artifact.parent_ref for each in measured}})) as draft:
+        (draft / "report.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        (draft / "samples.md").write_text(transcript(contestants), encoding="utf-8")
         examples = side_by_side(contestants, seed=config.seed)
         tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
         settings = {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}
@@ -105,15 +105,13 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
             report = report_from_comparison(comparison, curves_of(project, manifest), examples, tree, settings, language,
                                             focus=names[-1], judged_by=judged_by, notes=limits)
             suffix = "" if language == "en" else f".{language}"
-            (directory / f"report{suffix}.html").write_text(render_html(report), encoding="utf-8")
+            (draft / f"report{suffix}.html").write_text(render_html(report), encoding="utf-8")
             card = _card(project, config.models[-1], names[-1], report, people, tuple(limits))
-            (directory / f"MODEL_CARD{suffix}.md").write_text(card, encoding="utf-8")
+            (draft / f"MODEL_CARD{suffix}.md").write_text(card, encoding="utf-8")
             if language == "en":
-                (directory / "quoted.json").write_text(json.dumps(list(report.quoted)) + "\n", encoding="utf-8")
+                (draft / "quoted.json").write_text(json.dumps(list(report.quoted)) + "\n", encoding="utf-8")
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
 
 
 def _joined(*mappings: Mapping[str, str]) -> dict[str, str]:

@@ -63,13 +63,11 @@ def sample(project: Project, config: configs.Sample, label: str = "Sampling") ->
     steps(run, {"collected": collected}, len(chunks), draw, label, shown=("samples", "length"), unit="chunks")
     facts = {**run.circumstances, "prompts": len(prompts), "samples": len(collected.samples),
              "ended": sum(each.ended for each in collected.samples)}
-    with project.writing(replace(manifest, facts=facts)) as directory, \
-            open(directory / SAMPLES_FILE, "w", encoding="utf-8") as file:
+    with project.writing(replace(manifest, facts=facts)) as draft, \
+            open(draft / SAMPLES_FILE, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(each.to_json(), ensure_ascii=False) + "\n" for each in collected.samples)
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
 
 
 def load_samples(artifact: Artifact) -> list[Sample]:

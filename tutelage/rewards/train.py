@@ -113,15 +113,13 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
              "heldout_pairs": sum(len(group.pairs) for group in heldout),
              "heldout_accuracy": accuracy(heldout, [score_group(policy, group) for group in heldout]),
              "annotators": sorted({term.annotator for term in terms})}
-    with project.writing(replace(manifest, facts=facts)) as directory:
-        save_policy(policy, tokenizer, directory)
-        template.save(directory)
-        (directory / SCALE_FILE).write_text(json.dumps({"mean": mean, "std": std}) + "\n", encoding="utf-8")
-        preflight.reload(policy, directory, collate_groups(train[:1], policy.ragged).tokens, precision, score_head=True)
+    with project.writing(replace(manifest, facts=facts)) as draft:
+        save_policy(policy, tokenizer, draft.path)
+        template.save(draft.path)
+        (draft / SCALE_FILE).write_text(json.dumps({"mean": mean, "std": std}) + "\n", encoding="utf-8")
+        preflight.reload(policy, draft.path, collate_groups(train[:1], policy.ragged).tokens, precision, score_head=True)
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
 
 
 def _terms(project: Project, config: RewardModel,

@@ -69,16 +69,14 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     facts = {**run.circumstances, "prompts": len(prompts), "steps": config.steps,
              "first_score": measured[0]["objective/score"], "last_score": measured[-1]["objective/score"],
              "last_kl": measured[-1]["objective/kl"]}
-    with project.writing(replace(manifest, facts=facts)) as directory:
-        save_policy(policy, tokenizer, directory)
-        template.save(directory)
+    with project.writing(replace(manifest, facts=facts)) as draft:
+        save_policy(policy, tokenizer, draft.path)
+        template.save(draft.path)
         probe = Engine(policy, template, slots=1).generate(prompts[:1], Sampling(max_new_tokens=8))
-        preflight.reload(policy, directory, _tokens(probe, False), precision, value_head=policy.value_head is not None)
-        preflight.train_is_serve(template, directory, (*prompts[0].messages, *probe[0].response))
+        preflight.reload(policy, draft.path, _tokens(probe, False), precision, value_head=policy.value_head is not None)
+        preflight.train_is_serve(template, draft.path, (*prompts[0].messages, *probe[0].response))
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
 
 
 def _reference(policy: Policy, path: Path, precision: str) -> Policy | None:

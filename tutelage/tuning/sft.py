@@ -91,16 +91,14 @@ def sft(project: Project, config: SFT) -> Artifact:
     measured = read_metrics(run.metrics)
     facts = {**run.circumstances, "rows": len(rows), "steps": order.total, "truncation": str(truncation),
              "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
-    with project.writing(replace(manifest, facts=facts)) as directory:
-        save_policy(policy, tokenizer, directory)
-        template.save(directory)
+    with project.writing(replace(manifest, facts=facts)) as draft:
+        save_policy(policy, tokenizer, draft.path)
+        template.save(draft.path)
         first = next(iter(rows.values()))
-        preflight.reload(policy, directory, collate([first], share=False), precision)
-        preflight.train_is_serve(template, directory, data.records[0].messages)
+        preflight.reload(policy, draft.path, collate([first], share=False), precision)
+        preflight.train_is_serve(template, draft.path, data.records[0].messages)
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
 
 
 def chat_template(declared: Template, path: Any, tokenizer: Any) -> ChatTemplate:
