@@ -3,7 +3,7 @@
 A command is a function `(arguments: list[str], options: Options) -> dict`, given the words after its own, without the
 common options. What it returns is its result for machines: one JSON object, the last line of stdout, under `--json`;
 `exit_code` in it, if any, is the code to leave with.
-Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 130 interrupted.
+Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 130 and 143 stopped by SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import importlib
 import json
 import math
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from tutelage import __version__
 from tutelage.console import console
 from tutelage.errors import TutelageError, UsageError
 from tutelage.options import Options, split_options
+from tutelage.runs.signals import Interrupted, interruptible
 
 Command = Callable[[list[str], Options], Mapping[str, Any]]
 
@@ -56,6 +58,7 @@ options of every command:
   --json         one JSON object as the last line of stdout; everything else on stderr
   --seed N       seed of every random choice
   --debug        show the traceback of an error
+  --allow-drift  go on with a run under another precision, library or code than it began with; the manifest says so
   --version      print the version
   --help         this text; after a command, that command's keys"""
 
@@ -66,14 +69,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     try:
         options, arguments = split_options(words)
-        return _run(arguments, options)
+        with interruptible():
+            return _run(arguments, options)
     except SystemExit as leaving:                    # the option reader has printed its help or its complaint
         return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
     except BrokenPipeError:                          # the reader went away, as `| head` does: nothing left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Interrupted as stopped:
+        return _fail(str(stopped), stopped.exit_code, debug)
     except KeyboardInterrupt:
-        return _fail("interrupted. What was complete is kept; the same command goes on from there.", 130, debug)
+        return _fail(str(Interrupted(signal.SIGINT)), 130, debug)
     except TutelageError as error:
         return _fail(f"error: {error}", error.exit_code, debug)
     except OSError as error:                         # a full disk, a missing right: the person's to mend, not ours

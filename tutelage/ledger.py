@@ -15,6 +15,7 @@ No line holds text of a row, a time or a person: rows and artifacts by their nam
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -66,16 +67,21 @@ class Ledger:
     def append(self, event: str, **facts: Any) -> None:
         """Write one line and have the disk hold it. What a killed process left of a line is taken away first."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a+b") as file:
+        with open(self.path, "a+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             whole = b"".join(line + b"\n" for line in _whole_lines(self.path))
             file.truncate(len(whole))
             last = whole[:-1].rpartition(b"\n")[2]
-            line = canonical_json({"event": event, "previous": hashlib.sha256(last).hexdigest() if last else "", **facts})
-            file.write(line.encode("utf-8", "surrogatepass") + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._take(len(self.heads) + 1, line.encode("utf-8", "surrogatepass"))
+            said = canonical_json({"event": event, "previous": hashlib.sha256(last).hexdigest() if last else "", **facts})
+            written = said.encode("utf-8", "surrogatepass")
+            try:
+                if file.write(written + b"\n") != len(written) + 1:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(self.path, len(whole))      # what was not said in whole was not said
+                raise
+        self._take(len(self.heads) + 1, written)
 
     def _of(self, *events: str) -> Iterator[Entry]:
         return (entry for entry in self.entries if entry.event in events)

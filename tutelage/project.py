@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tutelage import disk
 from tutelage.errors import ArtifactError, LockedError, ProjectError
 from tutelage.ledger import LOG, Ledger
 from tutelage.lineage import Manifest, changed_files, tree_hashes
@@ -149,8 +150,11 @@ class Project:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """One writing command at a time; the kernel drops the lock when the process dies, however it dies."""
-        Project.init(self.root)
-        with open(self.root / ".lock", "a+") as file:
+        with disk.writing(self.root, "nothing was begun"):
+            if not (self.root / MARKER).exists():
+                Project.init(self.root)
+            file = open(self.root / ".lock", "a+")       # noqa: SIM115 closed with the block below
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -269,26 +273,30 @@ class Project:
         check_name(manifest.name)
         self.recover()
         home = self.root / "artifacts" / manifest.kind / manifest.name
-        home.mkdir(parents=True, exist_ok=True)
         draft = Draft(home / f".draft-{manifest.key[:12]}")
-        shutil.rmtree(draft.path, ignore_errors=True)          # what a killed process left
-        draft.path.mkdir()
-        try:
-            yield draft
-            complete = replace(manifest, files=tree_hashes(draft.path))
-            complete.write(draft.path)
-            sync_tree(draft.path)
-        except BaseException:
-            shutil.rmtree(draft.path, ignore_errors=True)
-            raise
-        there = (int(path.name[1:]) for path in home.glob("v*") if path.name[1:].isdigit())
-        ledger = self.ledger
-        version = 1 + max([*there, ledger.last_version(manifest.kind, manifest.name)], default=0)
-        made = Artifact(manifest.kind, manifest.name, version, home / f"v{version}", complete)
-        ledger.append("made", artifact=made.ref, content=complete.content_id)
-        os.rename(draft.path, made.path)
-        sync_directory(home)
+        with disk.writing(home, "nothing of this artifact is left, and what the run had made stands"):
+            shutil.rmtree(draft.path, ignore_errors=True)          # what a killed process left
+            draft.path.mkdir(parents=True)
+            try:
+                yield draft
+                complete = replace(manifest, files=tree_hashes(draft.path))
+                complete.write(draft.path)
+                sync_tree(draft.path)
+                made = self._next(complete)
+                self.ledger.append("made", artifact=made.ref, content=complete.content_id)
+            except BaseException:
+                shutil.rmtree(draft.path, ignore_errors=True)
+                raise
+            os.rename(draft.path, made.path)
+            sync_directory(home)
         draft.made = made
+
+    def _next(self, manifest: Manifest) -> Artifact:
+        """What `manifest` will be: the version after all that ever were."""
+        home = self.root / "artifacts" / manifest.kind / manifest.name
+        there = (int(path.name[1:]) for path in home.glob("v*") if path.name[1:].isdigit())
+        version = 1 + max([*there, self.ledger.last_version(manifest.kind, manifest.name)], default=0)
+        return Artifact(manifest.kind, manifest.name, version, home / f"v{version}", manifest)
 
     def remove(self, artifact: Artifact) -> None:
         """Take an artifact away for good; the log remembers that it was."""

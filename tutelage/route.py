@@ -23,7 +23,7 @@ from tutelage.generation.config import Sample
 from tutelage.generation.stage import by_prompt, load_samples, sample
 from tutelage.models.builtin import pull
 from tutelage.options import Options
-from tutelage.project import Artifact, Project
+from tutelage.project import Artifact, Asked, Project
 from tutelage.reporting.report import People
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import RewardScorer
@@ -121,9 +121,10 @@ def demo_command(arguments: list[str], options: Options) -> dict[str, Any]:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--tiny", action="store_true", help="on a random two-layer model, in under a minute")
     size.add_argument("--short", action="store_true", help="on the real model, with a tenth of the work")
-    asked = parser.parse_args(arguments)
-    journey = tiny(Journey()) if asked.tiny else short(Journey()) if asked.short else Journey()
-    project = Project.init(options.project or Path("demo"))
+    words = parser.parse_args(arguments)
+    journey = tiny(Journey()) if words.tiny else short(Journey()) if words.short else Journey()
+    asked = Asked(command="demo", settings={"words": arguments, "seed": options.seed}, allow_drift=options.allow_drift)
+    project = replace(Project.init(options.project or Path("demo")), asked=asked)
     started = time.monotonic()
     with project.lock():
         report = demo(project, journey, options.seed or 0)

@@ -18,6 +18,7 @@ from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve
 from tutelage.project import Artifact, Project
 from tutelage.records import Sample, Sampling
+from tutelage.runs.signals import stop_if_asked
 from tutelage.runs.steps import steps
 
 SAMPLES_FILE = "samples.jsonl"
@@ -55,7 +56,7 @@ def sample(project: Project, config: configs.Sample, label: str = "Sampling") ->
     collected = Collected()
 
     def draw(i: int) -> dict[str, float]:
-        drawn = engine.generate(chunks[i], sampling, config.per_prompt)
+        drawn = engine.generate(chunks[i], sampling, config.per_prompt, on_done=lambda _: stop_if_asked())
         collected.samples += drawn
         return {"samples": float(len(collected.samples)), "length": sum(len(each.response_ids) for each in drawn) / len(drawn),
                 "ended_fraction": sum(each.ended for each in drawn) / len(drawn)}

@@ -22,6 +22,7 @@ from tutelage.records import Prompt, Sample, Sampling
 from tutelage.rl.config import RL
 from tutelage.rl.presets import algorithm
 from tutelage.rl.trainer import PolicyTrainer, _tokens
+from tutelage.runs.checkpoint import Best
 from tutelage.runs.metrics import read_metrics
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
@@ -63,7 +64,7 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer)
     console.print(f"rl: {config.algorithm} on {len(prompts)} prompts, {loop.prompts_per_step} x {config.per_prompt} samples "
                   f"a step; precision {precision}")
-    steps(run, {"trainer": trainer}, config.steps, loop.step, "RL", shown=SHOWN)
+    steps(run, {"trainer": trainer}, config.steps, loop.step, "RL", shown=SHOWN, best=Best("objective/score"))
 
     measured = read_metrics(run.metrics)
     facts = {**run.circumstances, "prompts": len(prompts), "steps": config.steps,
