@@ -20,8 +20,8 @@ PACKAGE = "tutelage"
 LEVELS = {
     unit: level
     for level, units in {
-        8: "cli",
-        7: "route commands verification repeats stages",
+        8: "cli resuming",
+        7: "route commands erasing verification repeats stages",
         6: "api studio serving scaling governance",
         5: "tuning rewards rl evaluation feedback web",
         4: "generation training text_metrics",

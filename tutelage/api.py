@@ -21,7 +21,7 @@ from typing import Any
 from tutelage.config import from_plain
 from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.stage import evaluate as _evaluate
-from tutelage.feedback.aggregation import people, preferences
+from tutelage.feedback.gathering import gather, origin
 from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import sample as _sample
@@ -58,8 +58,8 @@ def reward(project: str | Path | Project, **settings: Any) -> Artifact:
         if config.data != "feedback":
             return train_reward(opened, config)
         with Store.open(opened.store_path) as store:
-            terms, who = preferences(store), people(store)
-        return train_reward(opened, config, terms, people=who)
+            gathered = gather(opened, store)
+        return train_reward(opened, config, **origin(gathered))
 
 
 def rl(project: str | Path | Project, *, reward: str | Function, **settings: Any) -> Artifact:

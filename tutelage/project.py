@@ -45,9 +45,9 @@ class Artifact:
     name: str
     version: int
     path: Path
-    manifest: Manifest
+    manifest: Manifest = field(hash=False)
     state: str = ""
-    since: Mapping[str, str | None] = field(default_factory=dict)
+    since: Mapping[str, str | None] = field(default_factory=dict, hash=False)
 
     @property
     def ref(self) -> str:
@@ -271,6 +271,7 @@ class Project:
         """
         assert manifest.kind in KINDS, f"an artifact of kind {manifest.kind!r} would never be found again"
         check_name(manifest.name)
+        self.check_parents(manifest)
         self.recover()
         home = self.root / "artifacts" / manifest.kind / manifest.name
         draft = Draft(home / f".draft-{manifest.key[:12]}")

@@ -17,7 +17,7 @@ from tutelage.data.datasets import builtin_path, write_dataset
 from tutelage.data.sources import read_file
 from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.stage import evaluate, load_report, table_rows
-from tutelage.feedback.aggregation import people, preferences
+from tutelage.feedback.gathering import gather, origin
 from tutelage.feedback.scripted import ScriptedTruth, enroll, judge, panel
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import by_prompt, load_samples, sample
@@ -80,15 +80,13 @@ def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
         store.add_samples(samples)
         new = store.add_judgments(judge(by_prompt(samples), annotators, seed, journey.pairs_per_prompt, journey.overlap))
         console.print(f"Judging: {new} new judgments by {len(annotators)} scripted annotators")
-        terms = preferences(store, "scripted")
-        who = people(store)
+        gathered = gather(project, store, "scripted")
 
-    judged = train_reward(project, replace(journey.reward, model=taught.ref, seed=seed), terms,
-                          {"samples": drawn.parent_ref}, who)
+    judged = train_reward(project, replace(journey.reward, model=taught.ref, seed=seed), **origin(gathered))
     scorer = RewardScorer.load(judged.path, str(judged.manifest.facts["precision"]))
     better = rl(project, replace(journey.rl, policy=taught.ref, seed=seed), scorer, {"reward": judged.parent_ref})
 
-    judges = [People(kind="scripted", annotators=len(annotators), judgments=sum(int(each["judgments"]) for each in who.values()))]
+    judges = [People(kind="scripted", annotators=len(annotators), judgments=sum(int(each["judgments"]) for each in gathered.people.values()))]
     return evaluate(project, replace(journey.evaluate, models=(journey.model, taught.ref, better.ref), seed=seed), truth, scorer,
                     parents={"reward": judged.parent_ref}, people=judges,
                     limits=("The judges are scripted: rules with noise and bias, not people.",))
