@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tutelage.config import from_plain
 from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.stage import evaluate as _evaluate
-from tutelage.feedback.aggregation import people, preferences
+from tutelage.feedback.gathering import gather, origin
 from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import sample as _sample
@@ -39,30 +41,30 @@ from tutelage.tuning.sft import sft as _sft
 
 def sft(project: str | Path | Project, **settings: Any) -> Artifact:
     """Supervised fine-tuning; settings as in `tuning.config.SFT`."""
-    with (opened := _open(project)).lock():
+    with (opened := _open(project, "sft", settings)).lock():
         return _sft(opened, from_plain(SFT, settings))
 
 
 def sample(project: str | Path | Project, **settings: Any) -> Artifact:
     """Draw responses; settings as in `generation.config.Sample`."""
-    with (opened := _open(project)).lock():
+    with (opened := _open(project, "sample", settings)).lock():
         return _sample(opened, from_plain(Sample, settings))
 
 
 def reward(project: str | Path | Project, **settings: Any) -> Artifact:
     """Train a reward model; settings as in `rewards.config.RewardModel`. `data="feedback"` takes the project's judgments."""
     config = from_plain(RewardModel, settings)
-    with (opened := _open(project)).lock():
+    with (opened := _open(project, "reward", settings)).lock():
         if config.data != "feedback":
             return train_reward(opened, config)
         with Store.open(opened.store_path) as store:
-            terms, who = preferences(store), people(store)
-        return train_reward(opened, config, terms, people=who)
+            gathered = gather(opened, store)
+        return train_reward(opened, config, **origin(gathered))
 
 
 def rl(project: str | Path | Project, *, reward: str | Function, **settings: Any) -> Artifact:
     """Train a policy; settings as in `rl.config.RL`. `reward` may be a function of samples, one float each."""
-    with (opened := _open(project)).lock():
+    with (opened := _open(project, "rl", {**settings, "reward": reward})).lock():
         score, parents, sources = resolve_reward(opened, reward)
         name = reward if isinstance(reward, str) else score.name if isinstance(score, CallableReward) else ""
         return _rl(opened, from_plain(RL, {**settings, "reward": name}), score, parents, sources)
@@ -71,7 +73,7 @@ def rl(project: str | Path | Project, *, reward: str | Function, **settings: Any
 def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
     """Compare models on prompts with key facts, by the scripted truth; settings as in `evaluation.config.Evaluate`."""
     config = from_plain(Evaluate, settings)
-    with (opened := _open(project)).lock():
+    with (opened := _open(project, "evaluate", settings)).lock():
         if not config.reward:
             return _evaluate(opened, config, ScriptedTruth())
         score, parents, sources = resolve_reward(opened, config.reward)
@@ -102,5 +104,7 @@ def _source(function: Function) -> str:
         return getattr(function, "__qualname__", "reward")
 
 
-def _open(project: str | Path | Project) -> Project:
-    return project if isinstance(project, Project) else Project.init(Path(project))
+def _open(project: str | Path | Project, command: str, settings: Mapping[str, Any]) -> Project:
+    """The project, knowing what is asked of it, so that its runs can be gone on with (`tutelage runs resume`)."""
+    opened = project if isinstance(project, Project) else Project.init(Path(project))
+    return replace(opened, asked=replace(opened.asked, command=command, settings=settings))

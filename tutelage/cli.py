@@ -41,9 +41,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reward": ("tutelage.stages:reward", "train a reward model on feedback"),
     "rl": ("tutelage.stages:rl", "train a policy against a reward"),
     "evaluate": ("tutelage.stages:evaluate", "compare models and write a report"),
+    "runs": ("tutelage.runs.commands:runs", "list, show, resume, compare and prune runs"),
     "lineage": ("tutelage.commands:lineage", "what an artifact was made from, down to files and people"),
-    "verify": ("tutelage.commands:verify", "check that artifacts are what their manifests say"),
+    "verify": ("tutelage.verification:verify", "check that artifacts are what their manifests say"),
     "doctor": ("tutelage.training.commands:doctor", "what this machine can do"),
+}
+
+# Words that have a second word whose function is in a higher room than the others of the first
+SECOND: dict[tuple[str, str], str] = {
+    ("data", "erase"): "tutelage.erasing:erase",
+    ("runs", "resume"): "tutelage.resuming:resume",
 }
 
 _HELP = """usage: tutelage COMMAND [WORDS] [--project DIR] [--json] [--seed N] [--debug]
@@ -58,6 +65,7 @@ options of every command:
   --json         one JSON object as the last line of stdout; everything else on stderr
   --seed N       seed of every random choice
   --debug        show the traceback of an error
+  --allow-drift  go on with a run under another precision, library or code than it began with; the manifest says so
   --version      print the version
   --help         this text; after a command, that command's keys"""
 
@@ -97,11 +105,14 @@ def _run(arguments: list[str], options: Options) -> int:
     if arguments[0] in ("--version", "-V"):
         print(f"tutelage {__version__}")
         return 0
-    command = find(arguments[0])
+    if tuple(arguments[:2]) in SECOND:
+        command, words = _function(SECOND[arguments[0], arguments[1]]), arguments[2:]
+    else:
+        command, words = find(arguments[0]), arguments[1:]
     console.json = options.json
     # A library that prints would break the promise about stdout, so under --json it prints on stderr.
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
-        result = command(arguments[1:], options)
+        result = command(words, options)
     if options.json:
         print(json.dumps(_json_values(result), ensure_ascii=False, allow_nan=False), flush=True)
     return int(result.get("exit_code", 0))
@@ -117,7 +128,11 @@ def find(word: str) -> Command:
         near = difflib.get_close_matches(word, COMMANDS, n=1)
         guess = f" Did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"there is no command {word!r}.{guess} See: tutelage --help")
-    module, _, function = COMMANDS[word][0].partition(":")
+    return _function(COMMANDS[word][0])
+
+
+def _function(place: str) -> Command:
+    module, _, function = place.partition(":")
     command: Command = getattr(importlib.import_module(module), function)
     return command
 

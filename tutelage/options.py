@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tutelage.errors import UsageError
 
-COMMON_HELP = "Everywhere: --project DIR, --json, --seed N, --debug."
+COMMON_HELP = "Everywhere: --project DIR, --json, --seed N, --debug. Of what makes artifacts: --allow-drift."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,7 @@ class Options:
     json: bool = False            # one JSON object as the last line of stdout, everything else on stderr
     seed: int | None = None       # None leaves the seed to the configuration
     debug: bool = False           # show tracebacks
+    allow_drift: bool = False     # go on with a run under other circumstances than it began with
 
 
 def split_options(arguments: Sequence[str]) -> tuple[Options, list[str]]:
@@ -29,7 +30,7 @@ def split_options(arguments: Sequence[str]) -> tuple[Options, list[str]]:
     words, rest = iter(arguments), []
     for word in words:
         name, equals, after = word.partition("=")
-        if word in ("--json", "--debug"):
+        if word in ("--json", "--debug", "--allow-drift"):
             flags.add(word)
         elif name in ("--project", "--seed"):
             value = after if equals else next(words, "")
@@ -39,7 +40,8 @@ def split_options(arguments: Sequence[str]) -> tuple[Options, list[str]]:
             seed = _seed(value) if name == "--seed" else seed
         else:
             rest.append(word)
-    return Options(project=project, json="--json" in flags, seed=seed, debug="--debug" in flags), rest
+    return Options(project=project, json="--json" in flags, seed=seed, debug="--debug" in flags,
+                   allow_drift="--allow-drift" in flags), rest
 
 
 def _seed(text: str) -> int:

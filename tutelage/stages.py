@@ -4,20 +4,21 @@ was made."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
 from tutelage.config import load, read_toml, to_plain
 from tutelage.console import console
 from tutelage.options import Options
-from tutelage.project import MARKER, Artifact, Project
+from tutelage.project import MARKER, Artifact, Asked, Project
 
 
 def configured(config_type: type, stage: str, arguments: Sequence[str], options: Options) -> tuple[Project, dict[str, Any]]:
     """The project and the stage's settings: defaults, the project's `[stage]` table, CONFIG.toml, options."""
     if "--help" in arguments or "-h" in arguments:      # prints and leaves, without making a project
         load(config_type, arguments=arguments, program=f"tutelage {stage}")
-    project = Project.open(options.project)
+    project = replace(Project.open(options.project), asked=Asked(allow_drift=options.allow_drift))
     defaults: Mapping[str, Any] = {}
     if (project.root / MARKER).is_file():
         defaults = read_toml(project.root / MARKER).get(stage, {})

@@ -33,5 +33,5 @@ def plan_sampling(stage: str, policy: Policy, slots: int, prompt_lengths: Sequen
     if so_far > sum(memory.values()):
         memory = {"the process, at most until now": so_far}
     samples = responses * (max_new_tokens + max(prompt_lengths, default=0)) * LINE_BYTES
-    return Plan(stage=stage, memory=memory, disk={"checkpoints, the old and the new": 2 * samples, "the artifact": samples},
+    return Plan(stage=stage, memory=memory, disk={"checkpoints: two and a new one": 3 * samples, "the artifact": samples},
                 held=held, remedy="Most of it grows with the responses in flight: lower slots or max_new_tokens.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tutelage.config import to_plain
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.datasets import load_dataset, prompts_of, resolve_dataset
+from tutelage.data.fingerprints import ROWS, fingerprint, merkle_root
 from tutelage.errors import ArtifactError
 from tutelage.generation import config as configs
 from tutelage.generation.engine import Engine
@@ -67,15 +69,19 @@ def sample(project: Project, config: configs.Sample, label: str = "Sampling") ->
                 "ended_fraction": sum(each.ended for each in drawn) / len(drawn)}
 
     steps(run, {"collected": collected}, len(chunks), draw, label, shown=("samples", "length"), unit="chunks")
+    lines = fingerprint([(each.to_json(), [each.prompt.id]) for each in collected.samples])
     facts = {**run.circumstances, "prompts": len(prompts), "samples": len(collected.samples),
-             "ended": sum(each.ended for each in collected.samples)}
-    with project.writing(replace(manifest, facts=facts)) as directory, \
-            open(directory / SAMPLES_FILE, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(each.to_json(), ensure_ascii=False) + "\n" for each in collected.samples)
+             "ended": sum(each.ended for each in collected.samples), "merkle_root": merkle_root([line["hash"] for line in lines])}
+    with project.writing(replace(manifest, facts=facts)) as draft:
+        _write_lines(draft / SAMPLES_FILE, (each.to_json() for each in collected.samples))
+        _write_lines(draft / ROWS, lines)
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
+
+
+def _write_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.writelines(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
 
 
 def load_samples(artifact: Artifact) -> list[Sample]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tutelage.console import console
-from tutelage.runs.checkpoint import DirectoryCheckpoints
+from tutelage.runs.checkpoint import Best, DirectoryCheckpoints
 from tutelage.runs.directory import Run
 from tutelage.runs.metrics import JsonLines
 from tutelage.runs.signals import Interrupted, Untouched, asked, finishing
@@ -26,11 +26,12 @@ class Stateful(Protocol):
 
 def steps(run: Run, parts: Mapping[str, Stateful], total: int, step: Callable[[int], Mapping[str, float]], label: str,
           *, shown: Sequence[str] = ("loss",), unit: str = "steps", interval_s: float | None = None,
-          done: Callable[[], bool] = lambda: False) -> None:
+          done: Callable[[], bool] = lambda: False, best: Best | None = None) -> None:
     """Call `step(i)` for i in 0 … total-1, going on from the last checkpoint, and keep what each returns as metrics.
 
     A checkpoint of all `parts` is written every `interval_s` seconds (None: `CHECKPOINT_INTERVAL_S`); when it is written
     changes no number. The last state is kept too, so that a kill between the last step and the artifact repeats nothing.
+    `best` names the metric by which one checkpoint is kept besides the newest.
     `done` ends the run before its last step: asked before each, of the state alone.
 
     Raises:
@@ -39,17 +40,19 @@ def steps(run: Run, parts: Mapping[str, Stateful], total: int, step: Callable[[i
         DiskError: if the disk refuses a checkpoint or a metric; the last checkpoint stands.
     """
     interval_s = CHECKPOINT_INTERVAL_S if interval_s is None else interval_s
-    checkpoints = DirectoryCheckpoints(run.checkpoints)
+    checkpoints = DirectoryCheckpoints(run.checkpoints, best=best)
+    run.note(steps=total)
     first = _go_on(checkpoints, parts, total, label)
     if first >= total or done():
         return
 
     def keep(made: int) -> None:
-        checkpoints.save(made, {name: part.state() for name, part in parts.items()})
+        checkpoints.save(made, {name: part.state() for name, part in parts.items()}, metrics)
 
     tracker = JsonLines(run.metrics, first)
     written = time.monotonic()      # never the time of day, which may be set back
     made = kept = first
+    metrics: dict[str, float] = {}
     try:
         with finishing(), console.progress(label, total - first, unit) as bar:
             while made < total and not done():

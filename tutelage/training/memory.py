@@ -69,7 +69,7 @@ def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
     ]
     peak = max(peaks, key=lambda parts: sum(parts.values()))
     checkpoint = (gradient if masters else weight_bytes(policy, trained_only=True)) + moments
-    disk = {"checkpoints, the old and the new": 2 * checkpoint, "the artifact": weight_bytes(policy)}
+    disk = {"checkpoints: two, the best one and a new one": 4 * checkpoint, "the artifact": weight_bytes(policy)}
     return Plan(stage=stage, memory={name: size for name, size in peak.items() if size}, disk=disk, held=held,
                 remedy=_remedy(load, kept, gradient + moments + masters))
 

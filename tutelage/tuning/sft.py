@@ -20,6 +20,7 @@ from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
 from tutelage.data.loader import collate, epoch_batches, micro_batches
 from tutelage.data.template import TaggedTemplate
 from tutelage.data.truncation import Truncation, fit
+from tutelage.data.usage import write_used
 from tutelage.errors import DataError
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
@@ -92,16 +93,16 @@ def sft(project: Project, config: SFT) -> Artifact:
     measured = read_metrics(run.metrics)
     facts = {**run.circumstances, "rows": len(rows), "steps": order.total, "truncation": str(truncation),
              "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
-    with project.writing(replace(manifest, facts=facts)) as directory:
-        save_policy(policy, tokenizer, directory)
-        template.save(directory)
+    with project.writing(replace(manifest, facts=facts)) as draft:
+        save_policy(policy, tokenizer, draft.path)
+        template.save(draft.path)
+        if data.artifact is not None:
+            write_used(draft.path, {data.artifact.ref: used(data, rows)})
         first = next(iter(rows.values()))
-        preflight.reload(policy, directory, collate([first], share=False), precision)
-        preflight.train_is_serve(template, directory, data.records[0].messages)
+        preflight.reload(policy, draft.path, collate([first], share=False), precision)
+        preflight.train_is_serve(template, draft.path, data.records[0].messages)
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
 
 
 def chat_template(declared: Template, path: Any, tokenizer: Any) -> ChatTemplate:
@@ -130,6 +131,12 @@ def render_rows(data: Dataset, template: ChatTemplate, config: SFT) -> tuple[dic
         if row is not None:
             rows[record.id if record.id not in rows else f"{record.id}#{place}"] = row
     return rows, Truncation(**counts)
+
+
+def used(data: Dataset, rows: Mapping[str, Rendered]) -> list[str]:
+    """Ids of the records that `rows` were rendered from: those that were dropped taught nothing."""
+    kept = {*rows, *(name.rpartition("#")[0] for name in rows)}
+    return [record.id for record in data.records if record.id in kept]
 
 
 class Order:

@@ -1,0 +1,124 @@
+"""A row used by the demo is erased: what descended from it was known, and the demo made again does not contain it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tutelage.cli import main
+from tutelage.data.datasets import load_dataset
+from tutelage.project import Project
+
+# Dies after the file with this name was rewritten, as `kill -9` would have it.
+DIES = """
+import os, signal, sys
+from tutelage.data import erasure
+rewrite = erasure._rewrite
+def dying(path, change):
+    rewrite(path, change)
+    if str(path).endswith(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+erasure._rewrite = dying
+from tutelage.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def run(*words: str, project: Path) -> dict[str, Any]:
+    """A command's result. In this process: the demo's stages import what they need once."""
+    out = subprocess.run([sys.executable, "-m", "tutelage.cli", *words, "--project", str(project), "--json"], capture_output=True,
+                         text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
+    assert out.stdout, out.stderr[-2000:]
+    return {**json.loads(out.stdout.splitlines()[-1]), "said": out.stderr}
+
+
+def files_with(project: Path, *texts: str) -> list[str]:
+    """Files below artifacts/ and runs/ that hold one of the texts, as JSON writes it or as it is."""
+    wanted = {form.encode() for text in texts for form in (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])}
+    return sorted(path.relative_to(project).as_posix() for folder in ("artifacts", "runs") for path in (project / folder).rglob("*")
+                  if path.is_file() and any(each in path.read_bytes() for each in wanted))
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("demo") / "project"
+    assert main(["demo", "--tiny", "--project", str(directory)]) == 0
+    return directory
+
+
+def test_a_prompt_of_rl_is_erased_from_every_artifact_and_everything_after_it_is_made_without_it(demo: Path) -> None:
+    project = Project.open(demo)
+    prompt = load_dataset(project.artifact("rl-prompts")).records[3]      # among those that samples were drawn for
+    text = prompt.messages[-1].text
+    assert "artifacts/samples/for-judging/v1/samples.jsonl" in files_with(demo, text)
+    erased = run("data", "erase", "rl-prompts", prompt.id, "--reason", "case 7", project=demo)
+    assert files_with(demo, text) == []
+    assert set(erased["holders"]) == {"dataset/rl-prompts@1", "samples/for-judging@1"}
+    used = set(json.loads((project.artifact("rlhf").path / "used_rows.json").read_text())["dataset/rl-prompts@1"])
+    # The reward model was trained on samples of it; RL and the report come after the reward model. SFT does not descend.
+    why = erased["descendants"]
+    assert set(why) == {"reward/reward@1", "model/rlhf@1", "samples/demo-RLHF@1", "samples/demo-RLHF-plain@1", "report/demo@1"}
+    assert why["reward/reward@1"] == "made with it, as a row of samples/for-judging@1"
+    assert why["model/rlhf@1"] in ("made from reward/reward@1", "made with it, as a row of dataset/rl-prompts@1") and used
+    assert {name.rpartition("-")[0] for name in erased["runs"]} == {
+        "sample-for-judging", "reward-reward", "rl-rlhf", "sample-demo-RLHF", "sample-demo-RLHF-plain", "evaluate-demo"}
+    assert erased["store_samples"] == 4
+
+    checked = run("verify", project=demo)
+    assert checked["changed"] == {} and checked["exit_code"] == 0
+    assert [line.split(";")[0] for line in checked["tombstones"]["dataset/rl-prompts@1"]] == [f"row {prompt.id} was erased"]
+    assert len(checked["tombstones"]["samples/for-judging@1"]) == 4
+
+    assert main(["demo", "--tiny", "--project", str(demo)]) == 0
+    again = Project.open(demo)
+    assert {name: again.artifact(name).version for name in ("sft", "for-judging", "reward/reward", "rlhf", "report/demo")} == {
+        "sft": 1, "for-judging": 2, "reward/reward": 2, "rlhf": 2, "report/demo": 2}
+    assert files_with(demo, text) == []
+    nodes = run("lineage", "report/demo", project=demo)["nodes"]
+    assert not set(why) & set(nodes) and "samples/for-judging@1" not in nodes
+    assert prompt.id not in (again.artifact("rlhf").path / "used_rows.json").read_text()
+    assert run("verify", project=demo)["changed"] == {}
+
+
+def test_an_instruction_is_erased_and_all_the_weights_descend_from_it(demo: Path) -> None:
+    project = Project.open(demo)
+    record = load_dataset(project.artifact("instructions")).records[0]
+    text = record.response.text
+    erased = run("data", "erase", "instructions", record.id, project=demo)
+    assert set(erased["holders"]) == {"dataset/instructions@1"} and files_with(demo, text) == []
+    assert erased["descendants"]["model/sft@1"] == "made with it, as a row of dataset/instructions@1"
+    assert {"samples/for-judging@2", "reward/reward@2", "model/rlhf@2", "report/demo@2"} <= set(erased["descendants"])
+    assert not any(ref.startswith(("dataset/", "samples/demo-base")) for ref in erased["descendants"])
+
+    refused = subprocess.run([sys.executable, "-m", "tutelage.cli", "rl", "--policy", "sft", "--reward", "reward", "--prompts", "rl-prompts",
+                              "--project", str(demo)], capture_output=True, text=True)
+    assert refused.returncode == 1 and "reward/reward@2, which was made with a row that was erased since" in refused.stderr
+    assert main(["demo", "--tiny", "--project", str(demo)]) == 0
+    nodes = run("lineage", "report/demo", project=demo)["nodes"]
+    assert not set(erased["descendants"]) & set(nodes) and {"model/sft@2", "model/rlhf@3"} <= set(nodes)
+
+
+@pytest.mark.parametrize("after", ["samples.jsonl", "v1/rows.jsonl", "train.jsonl"])
+def test_an_erasure_that_was_killed_is_noticed_and_finished(after: str, demo: Path) -> None:
+    project = Project.open(demo)
+    number = ["samples.jsonl", "v1/rows.jsonl", "train.jsonl"].index(after)
+    prompt = load_dataset(project.artifact("rl-prompts")).records[5 + number]
+    done = subprocess.run([sys.executable, "-c", DIES, after, "data", "erase", "rl-prompts", prompt.id, "--project", str(demo)],
+                          capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    checked = run("verify", project=demo)
+    assert checked["exit_code"] == 1
+    assert f"finish it: tutelage data erase dataset/rl-prompts@1 {prompt.id}" in checked["changed"]["artifacts/LOG"][0]
+    refused = subprocess.run([sys.executable, "-m", "tutelage.cli", "sft", "--model", "tiny", "--data", "instructions", "--name", "other",
+                              "--project", str(demo)], capture_output=True, text=True)
+    assert refused.returncode == 1 and "was begun and is not finished" in refused.stderr
+    run("data", "erase", "rl-prompts", prompt.id, project=demo)
+    assert run("verify", project=demo)["changed"] == {}
+    assert files_with(demo, prompt.messages[-1].text) == [] and not list((demo / "artifacts").rglob(".erasing-*"))
