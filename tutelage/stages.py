@@ -108,6 +108,22 @@ def evaluate(arguments: list[str], options: Options) -> dict[str, Any]:
     return {**made(report), "comparison": comparison}
 
 
+@planned
+def generate(arguments: list[str], options: Options) -> dict[str, Any]:
+    """`tutelage data generate`."""
+    from tutelage.synthesis.config import Generate
+
+    words = ["--tasks" + word.removeprefix("--from") if word.partition("=")[0] == "--from" else word for word in arguments]
+    project, settings = configured(Generate, "data generate", words, options)
+    from tutelage import api
+
+    artifact = api.generate(project, **settings)
+    facts = artifact.manifest.facts
+    console.print(f"{facts['kept']} pairs written by a model; {facts['refused']} of {facts['read']} pieces refused: "
+                  + ", ".join(f"{reason} {count}" for reason, count in sorted(facts["reasons"].items(), key=lambda each: -each[1])))
+    return made(artifact)
+
+
 def made(artifact: Artifact) -> dict[str, Any]:
     """What a stage command says and returns."""
     console.print(f"{artifact.ref}  {artifact.path}")

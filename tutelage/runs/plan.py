@@ -73,6 +73,7 @@ def announce(plan: Plan, run: Run) -> None:
         Planned: under `--plan`.
     """
     memory, disk = available_bytes(), free_bytes(run.path)
+    run.note(plan=plan.to_json())
     console.print(f"{plan.stage}: {_sentence(plan, memory, disk)}")
     trouble = _trouble(plan, memory, disk)
     if only_planning():

@@ -36,6 +36,7 @@ from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import MicroBatch, Term, update
 from tutelage.training.memory import Load, prepare
 from tutelage.training.optimizer import Masters, freeze_layers
+from tutelage.tuning.annotators import chosen, sentence
 from tutelage.tuning.config import SFT, Template
 
 
@@ -61,6 +62,7 @@ def sft(project: Project, config: SFT) -> Artifact:
     data = load_dataset(resolve_dataset(project, config.data))
     if data.kind != "instruction":
         raise DataError(f"sft trains on instructions; {config.data} holds records of kind {data.kind}.")
+    data, annotators = chosen(data, config.annotators, config.data)
     tokenizer = load_tokenizer(source.path)
     template = chat_template(config.template, source.path, tokenizer)
     manifest = Manifest(kind="model", name=config.name, stage="sft", parents={**source.parents("model"), **data.parents},
@@ -71,7 +73,7 @@ def sft(project: Project, config: SFT) -> Artifact:
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
     rows, truncation = render_rows(data, template, config)
-    console.print(f"sft: {truncation} (at most {config.max_length} tokens); precision {precision}")
+    console.print(f"sft: {sentence(annotators)}; {truncation} (at most {config.max_length} tokens); precision {precision}")
     preflight.labels(rows)
     preflight.end_of_turn(rows, template, truncation.cut)
     preflight.one_bos(rows, tokenizer.bos_token_id)
@@ -91,8 +93,8 @@ def sft(project: Project, config: SFT) -> Artifact:
     steps(run, {"masters": masters}, order.total, step, "SFT", shown=("loss", "lr"))
 
     measured = read_metrics(run.metrics)
-    facts = {**run.circumstances, "rows": len(rows), "steps": order.total, "truncation": str(truncation),
-             "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
+    facts = {**run.circumstances, "rows": len(rows), "annotators": annotators, "steps": order.total,
+             "truncation": str(truncation), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
         template.save(draft.path)
