@@ -119,8 +119,9 @@ def generate(arguments: list[str], options: Options) -> dict[str, Any]:
 
     artifact = api.generate(project, **settings)
     facts = artifact.manifest.facts
-    console.print(f"{facts['kept']} pairs written by a model; {facts['refused']} of {facts['read']} pieces refused: "
-                  + ", ".join(f"{reason} {count}" for reason, count in sorted(facts["reasons"].items(), key=lambda each: -each[1])))
+    reasons = sorted(facts["reasons"].items(), key=lambda each: -each[1])
+    console.print(f"{facts['kept']} pairs written by a model, {facts['refused']} pieces refused: "
+                  + ", ".join(f"{reason} {count}" for reason, count in reasons))
     return made(artifact)
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-SUBJECTS = "rivers bread bridges winter owls salt clocks gardens trains copper islands honey chess thunder".split()
-VERBS = "Explain,Describe,Compare,List facts about,Write a limerick on,Argue for,Summarise,Invent a story of".split(",")
+SUBJECTS = ("rivers", "bread", "bridges", "winter", "owls", "salt", "clocks", "gardens", "trains", "copper", "islands", "honey",
+            "chess", "thunder")
+VERBS = ("Explain", "Describe", "Compare", "List facts about", "Write a limerick on", "Argue for", "Summarise",
+         "Invent a story of")
 
 
 class Service:
@@ -48,9 +50,11 @@ class Service:
     def answer(self, body: dict[str, Any]) -> bytes:
         draw, asked = random.Random(body["seed"]), body["messages"][-1]["content"]
         if "Write 4 more" in asked:
-            text = "Here are more tasks:\n" + "\n".join(
-                f"{i}. {draw.choice(VERBS)} {draw.choice(SUBJECTS)} and {draw.choice(SUBJECTS)} for a {draw.choice(SUBJECTS)} lover."
-                for i in range(7, 11))
+            lines = []
+            for i in range(7, 11):
+                one, two, three = (draw.choice(SUBJECTS) for _ in range(3))
+                lines.append(f"{i}. {draw.choice(VERBS)} {one} and {two} for a {three} lover.")
+            text = "\n".join(["Here are more tasks:", *lines])
         else:
             text = f"It is about {asked.split()[-2]}, more or less." if draw.random() < 0.8 else "I'm sorry, I cannot do that."
         return completion(text)

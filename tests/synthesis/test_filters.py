@@ -62,7 +62,8 @@ def test_the_bound_that_spares_work_never_changes_the_answer() -> None:
     ("Explain how a profile helps a job search.", ""),            # "file" inside a word
     ("Go on.", "short task"), ("写诗", "short task"), ("word " * 151, "long task"),
     ("- Describe the taste of a mango.", "task begins with a sign"),
-    ("Draw a picture of a horse.", "task needs more than text"), ("Summarise the attached file for me.", "task needs more than text"),
+    ("Draw a picture of a horse.", "task needs more than text"),
+    ("Summarise the attached file for me.", "task needs more than text"),
     ("描述这张图片里的动物。", "task needs more than text"), ("打开链接并总结网页内容。", "task needs more than text"),
     ("Tell me why and tell me why and tell me why and tell me why.", "task repeats itself"),
 ])

@@ -37,7 +37,7 @@ def test_new_pairs_are_made_marked_and_counted(service, project: Project, seeds:
     assert (facts["kept"], facts["refused"], facts["annotators"]) == (12, len(refusals), {"model": 12})
     assert sum(facts["reasons"].values()) == len(refusals) and facts["reasons"]["no numbered task"] >= 3
     assert {"no answer", "task is not new"} & set(facts["reasons"])
-    assert list(made.manifest.sources)[0].startswith("endpoint small at 127.0.0.1:") and made.verify() == []
+    assert next(iter(made.manifest.sources)).startswith("endpoint small at 127.0.0.1:") and made.verify() == []
     shown = [each["messages"][0]["content"] for each in service.seen if "Write 4 more" in each["messages"][0]["content"]]
     assert all("Name " in text for text in shown)                                       # people's tasks stay in every request
     assert any(record.prompt[0].text in text for text in shown for record in records)     # beside the model's own

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tutelage.generation.engine import PREFILL_TOKENS
 from tutelage.models.footprint import key_value_bytes, weight_bytes
 from tutelage.models.policy import Policy
-from tutelage.runs.plan import Plan, peak_bytes, resident_bytes
+from tutelage.runs.plan import BEFORE, Plan, peak_bytes, resident_bytes
 
 LINE_BYTES = 60      # a token of a sample in its JSON line: id, logprob, mask
 
@@ -31,7 +31,7 @@ def plan_sampling(stage: str, policy: Policy, slots: int, prompt_lengths: Sequen
     memory = {"the process, data and weights": held + lazy,
               **decoding_bytes(policy, min(slots, max(1, responses)), prompt_lengths, max_new_tokens)}
     if so_far > sum(memory.values()):
-        memory = {"the process, at most until now": so_far}
+        memory[BEFORE] = so_far - sum(memory.values())
     samples = responses * (max_new_tokens + max(prompt_lengths, default=0)) * LINE_BYTES
     return Plan(stage=stage, memory=memory, disk={"checkpoints: two and a new one": 3 * samples, "the artifact": samples},
                 held=held, remedy="Most of it grows with the responses in flight: lower slots or max_new_tokens.")

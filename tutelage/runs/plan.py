@@ -18,6 +18,7 @@ from tutelage.disk import free_bytes
 from tutelage.errors import PlanError
 from tutelage.runs.directory import Run
 
+BEFORE = "what the process had more before"      # a part of a plan whose peak is already past
 MARGIN = 0.05      # of the memory that is available stays free: the prediction is within 15 %, and others live here too
 Mode = Literal["state", "only", "anyway"]
 _mode: ContextVar[Mode] = ContextVar("plan", default="state")
@@ -141,7 +142,7 @@ def available_bytes(proc: Path = Path("/proc/self/cgroup"), cgroups: Path = Path
     """What this process may still take: the machine's available memory, or less where a control group limits it."""
     import psutil
 
-    return max(0, min(int(psutil.virtual_memory().available), *_group_limits(proc, cgroups)))
+    return max(0, min([int(psutil.virtual_memory().available), *_group_limits(proc, cgroups)]))
 
 
 def _group_limits(proc: Path, cgroups: Path) -> list[int]:

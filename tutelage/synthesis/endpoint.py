@@ -73,7 +73,7 @@ class Endpoint:
         body = {"messages": [{"role": message.role, "content": message.text} for message in messages],
                 "temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_new_tokens,
                 "seed": stream_seed(sampling.seed, "endpoint", number) % 2**31, **({"model": self.model} if self.model else {})}
-        trouble = ""
+        trouble, after = "", None
         for attempt in range(self.retries + 1):
             if attempt:
                 self._sleep(self._wait_s(attempt, after))

@@ -1,8 +1,8 @@
 """What is kept of what a model wrote: tasks that are new and can be done with text alone, and responses that answer.
 
 The rules are those of the Self-Instruct paper (section 2.2 and its code): ROUGE-L below 0.7 with every other task, no
-words that ask for more than text, lengths within bounds; its rules for instances are joined by those for cut,
-repeating and refusing responses, and each has its Chinese words.
+words that ask for more than text, lengths within bounds; rules for cut, repeating and refusing responses join them, and
+each has its Chinese words.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ MOST_REPETITION = 0.2            # share of a response's 4-grams that it has sai
 ECHO = 0.9                       # ROUGE-L of a response with its task from which on it only says it again
 
 _BEYOND_TEXT = regex.compile(
-    r"\b(?:images?|pictures?|photos?|graphs?|plots?|draw|drawing|charts?|diagrams?|flowcharts?|maps?|videos?|audio|music|songs? file|"
+    r"\b(?:images?|pictures?|photos?|graphs?|plots?|draw|drawing|charts?|diagrams?|flowcharts?|maps?|videos?|audio|music|"
     r"files?|attachments?|links?|websites?|go to|click|upload|download)\b"
-    r"|图片|图像|照片|画一|绘制|图表|流程图|地图|视频|音频|文件|附件|链接|网址|网站|点击|上传|下载|如图|上图|下图", regex.IGNORECASE)
-_NO_ANSWER = regex.compile(
-    r"^\W*(?:i['’]?m sorry|i am sorry|sorry,|i apologi[sz]e|i can['’]?t|i cannot|i['’]?m (?:not able|unable)|i am (?:not able|unable)|"
-    r"as an? (?:ai|artificial|language)|i don['’]?t (?:know|have)|抱歉|对不起|很遗憾|我(?:无法|不能|不会|不知道)|作为(?:一个|一名)?(?:人工智能|语言模型|AI))",
+    r"|图片|图像|照片|画一|绘制|图表|流程图|地图|视频|音频|文件|附件|链接|网址|网站|点击|上传|下载|如图|上图|下图",
     regex.IGNORECASE)
+_NO_ANSWER = regex.compile(
+    r"^\W*(?:i['’]?m sorry|i am sorry|sorry,|i apologi[sz]e|i can['’]?t|i cannot|i(?:['’]?m| am) (?:not able|unable)"
+    r"|as an? (?:ai|artificial|language)|i don['’]?t (?:know|have)"
+    r"|抱歉|对不起|很遗憾|我(?:无法|不能|不会|不知道)|作为(?:一个|一名)?(?:人工智能|语言模型|AI))", regex.IGNORECASE)
 _TASK_START = regex.compile(r"^[\p{L}\p{N}\"'“‘《（(【\[]")
 
 

@@ -27,7 +27,7 @@ from tutelage.models.footprint import (
 )
 from tutelage.models.policy import Policy
 from tutelage.runs.directory import Run
-from tutelage.runs.plan import Plan, announce, fits, only_planning, peak_bytes, resident_bytes
+from tutelage.runs.plan import BEFORE, Plan, announce, fits, only_planning, peak_bytes, resident_bytes
 from tutelage.training.loop import MicroBatch, Objective, rehearse
 from tutelage.training.optimizer import Masters
 
@@ -65,9 +65,9 @@ def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
         {**base, **load.other},
         {**base, "the saved model, read again": 2 * weight_bytes(policy)},
         {**base, "the checkpoint, read again": masters + moments if resumed else 0},
-        {"the process, at most until now": so_far},
     ]
     peak = max(peaks, key=lambda parts: sum(parts.values()))
+    peak[BEFORE] = max(0, so_far - sum(peak.values()))
     checkpoint = (gradient if masters else weight_bytes(policy, trained_only=True)) + moments
     disk = {"checkpoints: two, the best one and a new one": 4 * checkpoint, "the artifact": weight_bytes(policy)}
     return Plan(stage=stage, memory={name: size for name, size in peak.items() if size}, disk=disk, held=held,
