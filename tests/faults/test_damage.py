@@ -146,9 +146,10 @@ def test_a_clock_that_is_set_back_changes_nothing(tmp_path: Path, config: SFT, w
 
 def test_two_commands_at_once_are_one_and_a_refusal(tmp_path: Path) -> None:
     project = Project.init(tmp_path / "project")
-    words = [sys.executable, "-m", "tutelage.cli", "demo", "--tiny", "--project", str(project.root)]
+    (tmp_path / "rows.jsonl").write_text('{"instruction": "Who?", "output": "Me."}\n')
+    words = [sys.executable, "-m", "tutelage.cli", "data", "import", str(tmp_path / "rows.jsonl"), "--project", str(project.root)]
     with project.lock():
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=500)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == (f"error: process {os.getpid()} is at work in {project.root}. Wait until it is done, or use another "
                            "--project.\n")

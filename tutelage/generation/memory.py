@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tutelage.batch import TokenBatch
 from tutelage.generation.engine import PREFILL_TOKENS
-from tutelage.models.footprint import key_value_bytes, weight_bytes
+from tutelage.models.footprint import key_value_bytes
 from tutelage.models.policy import Policy
 from tutelage.runs.plan import BEFORE, Plan, peak_bytes, resident_bytes
 
@@ -26,9 +27,9 @@ def decoding_bytes(policy: Policy, slots: int, prompt_lengths: Sequence[int], ma
 def plan_sampling(stage: str, policy: Policy, slots: int, prompt_lengths: Sequence[int], max_new_tokens: int,
                   responses: int) -> Plan:
     """The plan of a stage that draws `responses` from a loaded policy."""
+    policy.evaluate_logprobs(TokenBatch.pack([[1, 1]], [[False, True]]).to(policy.device))      # weights that are mapped are read
     held, so_far = resident_bytes(), peak_bytes()
-    lazy = max(0, weight_bytes(policy) - held)      # weights that are mapped and not read yet
-    memory = {"the process, data and weights": held + lazy,
+    memory = {"the process, data and weights": held,
               **decoding_bytes(policy, min(slots, max(1, responses)), prompt_lengths, max_new_tokens)}
     if so_far > sum(memory.values()):
         memory[BEFORE] = so_far - sum(memory.values())
