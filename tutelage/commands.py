@@ -9,10 +9,11 @@ from tutelage.console import console
 from tutelage.errors import UsageError
 from tutelage.options import Options
 from tutelage.project import Artifact, Project
+from tutelage.runs.directory import run_path
 
 _LINEAGE_HELP = """usage: tutelage lineage ARTIFACT
 
-What an artifact was made from: its parents, their parents, and every file, template, seed and person on the way.
+What an artifact was made from: its parents, their parents, and every run, file, template, seed and person on the way.
 ARTIFACT is kind/name@version; the kind may be left out where the name is used once, the version for the newest."""
 
 
@@ -45,6 +46,10 @@ def _print_tree(project: Project, artifact: Artifact, role: str, indent: str, se
                            "people": dict(manifest.people), "template": manifest.template,
                            "seeds": dict(manifest.seeds)}
     below = indent + "  "
+    run = run_path(project, manifest)
+    if run.is_dir():
+        nodes[artifact.ref]["run"] = run.name
+        console.print(f"{below}run {run.name}")
     for name, digest in sorted(manifest.sources.items()):
         console.print(f"{below}{name}, sha256 {digest[:12]}")
     if manifest.template:

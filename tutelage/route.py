@@ -86,7 +86,8 @@ def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
     scorer = RewardScorer.load(judged.path, str(judged.manifest.facts["precision"]))
     better = rl(project, replace(journey.rl, policy=taught.ref, seed=seed), scorer, {"reward": judged.parent_ref})
 
-    judges = [People(kind="scripted", annotators=len(annotators), judgments=sum(int(each["judgments"]) for each in gathered.people.values()))]
+    judgments = sum(int(each["judgments"]) for each in gathered.people.values())
+    judges = [People(kind="scripted", annotators=len(annotators), judgments=judgments)]
     return evaluate(project, replace(journey.evaluate, models=(journey.model, taught.ref, better.ref), seed=seed), truth, scorer,
                     parents={"reward": judged.parent_ref}, people=judges,
                     limits=("The judges are scripted: rules with noise and bias, not people.",))

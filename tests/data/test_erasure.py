@@ -157,7 +157,7 @@ def test_a_killed_erasure_is_noticed_and_the_same_again_finishes_it(stop: int, p
         os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert "was begun and is not finished" in verify([], Options(project=project.root))["changed"]["artifacts/LOG"][0]
-    with pytest.raises(ArtifactError, match="was begun and is not finished. Finish it first: tutelage data erase dataset/talk@1 bob"):
+    with pytest.raises(ArtifactError, match=r"was begun and is not finished\. Finish it first: tutelage data erase dataset/talk@1 bob"):
         begin(project, Manifest(kind="model", name="m", stage="sft"), {})
     with project.lock():
         finished = finish(project)

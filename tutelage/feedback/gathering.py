@@ -41,9 +41,8 @@ def erased_samples(project: Project, store: Store) -> frozenset[str]:
     ledger = project.ledger
     if not ledger.erased_rows:
         return frozenset()
-    erased = {row for entry in ledger.entries if entry.event == "erasing" for rows in entry.facts["holders"].values() for row in rows}
     return frozenset(sample.id for sample in store.samples()
-                     if sample.id in erased or sample.prompt.id in ledger.erased_rows or sample.policy in ledger.descendants)
+                     if sample.id in ledger.erased_lines or sample.prompt.id in ledger.erased_rows or sample.policy in ledger.descendants)
 
 
 def _samples(artifact: Artifact) -> set[str]:
