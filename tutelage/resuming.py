@@ -35,12 +35,12 @@ def resume(arguments: list[str], options: Options) -> dict[str, Any]:
         return {"run": run.name, "artifact": run.made.ref}
     asked = run.record.get("asked") or {}
     if run.state != "interrupted" or not asked:
-        reason = "is at work" if run.state == "running" else "did not record how it was asked for (from Python, with a function " \
-            "of its own, or by an older version). Ask the same again as before: it goes on from its checkpoint"
+        reason = "is at work" if run.state == "running" else "did not record how it was asked for (from Python, with a " \
+            "function of its own, or by an older version). Ask the same again as before: it goes on from its checkpoint"
         raise ResumeError(f"{run.name} {reason}.")
     here = os.path.normpath(project.root / asked["directory"])
     if not os.path.isdir(here):
-        raise ResumeError(f"{run.name} was asked for in {here}, which is gone; names of files in its settings are seen from there.")
+        raise ResumeError(f"{run.name} was asked for in {here}, which is gone; its settings name files as seen from there.")
     before = os.getcwd()
     os.chdir(here)
     try:

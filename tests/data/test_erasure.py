@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from tutelage.project import Artifact, Project
 from tutelage.runs.directory import begin
 from tutelage.verification import verify
 
-QUESTIONS = [{"id": name, "prompt": f"Question {name}?", "response": f"Answer {name}: 密."} for name in ("ann", "bob", "cyd", "dee")]
+QUESTIONS = [{"id": name, "prompt": f"Question {name}?", "response": f"Answer {name}: 密."}
+             for name in ("ann", "bob", "cyd", "dee")]
 
 
 def made(project: Project, kind: str, name: str, stage: str, *parents: Artifact, used: dict[str, list[str]] | None = None,
@@ -41,7 +43,8 @@ def made(project: Project, kind: str, name: str, stage: str, *parents: Artifact,
 def samples_of(project: Project, name: str, data: Artifact, model: Artifact, prompts: list[str]) -> Artifact:
     values = [{"id": f"{name}-{prompt}", "prompt": {"id": prompt}, "text": f"said to {prompt}"} for prompt in prompts]
     lines = fingerprint([(value, [value["prompt"]["id"]]) for value in values])
-    return made(project, "samples", name, "sample", data, model, facts={"merkle_root": merkle_root([line["hash"] for line in lines])},
+    root = merkle_root([line["hash"] for line in lines])
+    return made(project, "samples", name, "sample", data, model, facts={"merkle_root": root},
                 samples_jsonl="".join(json.dumps(value) + "\n" for value in values),
                 rows_jsonl="".join(json.dumps(line) + "\n" for line in lines))
 
@@ -76,8 +79,8 @@ def test_a_row_goes_from_every_row_file_and_its_hash_stays(project: Project, fam
     assert "salt" not in after["bob"] and after["bob"]["hash"] == before["bob"]["hash"] and after["ann"] == before["ann"]
     assert [value["id"] for value in lines(family["drawn"].path / "samples.jsonl")] == ["drawn-cyd"]
     assert not (family["page"].path / "page.html").exists() and (family["page"].path / "other.html").exists()
-    left = [path for path in (project.root / "artifacts").rglob("*") if path.is_file() and "bob" in path.read_text(encoding="utf-8")]
-    assert all("said to bob" not in path.read_text() and "Answer bob" not in path.read_text() for path in left)
+    for path in (project.root / "artifacts").rglob("*"):
+        assert path.is_dir() or not {"said to bob", "Answer bob"} & set(re.findall("(?:said to|Answer) ...", path.read_text()))
     result = verify([], Options(project=project.root))
     assert result["changed"] == {} and result["exit_code"] == 0
     assert {ref: len(stones) for ref, stones in result["tombstones"].items()} == {
@@ -100,7 +103,8 @@ def test_what_descends_is_named_exactly_where_it_was_recorded_and_as_possible_wh
 
 def test_runs_are_named_and_a_checkpoint_with_text_is_removed(project: Project, family: dict[str, Artifact]) -> None:
     finished = begin(project, family["taught"].manifest, {})
-    unfinished = begin(project, Manifest(kind="samples", name="more", stage="sample", parents={"p": family["talk"].parent_ref}), {})
+    more = Manifest(kind="samples", name="more", stage="sample", parents={"p": family["talk"].parent_ref})
+    unfinished = begin(project, more, {})
     begin(project, Manifest(kind="model", name="far", stage="sft", parents={"p": family["base"].parent_ref}), {})
     checkpoint = unfinished.checkpoints / "step-00000001"
     checkpoint.mkdir(parents=True)
@@ -122,7 +126,7 @@ def test_what_was_made_with_the_row_is_not_found_again_and_not_built_upon(projec
     assert project.artifact("talk").parent_ref.startswith(family["talk"].parent_ref + "~")     # another key for what reads it
     child = Manifest(kind="model", name="child", stage="rl", parents={"policy": family["taught"].parent_ref})
     for build in (lambda: begin(project, child, {}), lambda: project.writing(child).__enter__()):
-        with pytest.raises(ArtifactError, match="rl would build on its policy model/taught@1, which was made with a row that was"):
+        with pytest.raises(ArtifactError, match="rl would build on its policy model/taught@1, which was made with a row"):
             build()
     again = made(project, "model", "taught", "sft", project.artifact("talk"), used={"dataset/talk@1": ["ann"]})
     assert again.ref == "model/taught@2" and verify([], Options(project=project.root))["changed"] == {}
@@ -157,7 +161,7 @@ def test_a_killed_erasure_is_noticed_and_the_same_again_finishes_it(stop: int, p
         os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert "was begun and is not finished" in verify([], Options(project=project.root))["changed"]["artifacts/LOG"][0]
-    with pytest.raises(ArtifactError, match=r"was begun and is not finished\. Finish it first: tutelage data erase dataset/talk@1 bob"):
+    with pytest.raises(ArtifactError, match=r"is not finished\. Finish it first: tutelage data erase dataset/talk@1 bob"):
         begin(project, Manifest(kind="model", name="m", stage="sft"), {})
     with project.lock():
         finished = finish(project)

@@ -41,8 +41,9 @@ def erased_samples(project: Project, store: Store) -> frozenset[str]:
     ledger = project.ledger
     if not ledger.erased_rows:
         return frozenset()
+    lines, rows, models = ledger.erased_lines, ledger.erased_rows, ledger.descendants
     return frozenset(sample.id for sample in store.samples()
-                     if sample.id in ledger.erased_lines or sample.prompt.id in ledger.erased_rows or sample.policy in ledger.descendants)
+                     if sample.id in lines or sample.prompt.id in rows or sample.policy in models)
 
 
 def _samples(artifact: Artifact) -> set[str]:
