@@ -21,8 +21,8 @@ LEVELS = {
     unit: level
     for level, units in {
         8: "cli resuming",
-        7: "route commands erasing verification repeats stages",
-        6: "api studio serving scaling governance",
+        7: "route commands erasing verification stages",
+        6: "api repeats studio serving scaling governance",
         5: "tuning rewards rl evaluation feedback web",
         4: "generation training text_metrics",
         3: "store data models",

@@ -29,7 +29,8 @@ def files_with(project: Path, *texts: str) -> list[str]:
     wanted = {form.encode() for text in texts
               for form in (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])}
     return sorted(path.relative_to(project).as_posix() for folder in ("artifacts", "runs")
-                  for path in (project / folder).rglob("*") if path.is_file() and any(each in path.read_bytes() for each in wanted))
+                  for path in (project / folder).rglob("*")
+                  if path.is_file() and any(each in path.read_bytes() for each in wanted))
 
 
 @pytest.fixture(scope="module")
