@@ -37,6 +37,7 @@ def _print_tree(project: Project, artifact: Artifact, role: str, indent: str, se
     """One artifact and, below it, what it was made from. One that was shown before is only named again."""
     manifest = artifact.manifest
     console.print(f"{indent}{role}{artifact.ref}, made by {manifest.stage}, content {manifest.content_id[:12]}"
+                  + (f", without {len(erased)} rows that were erased" if (erased := project.ledger.erased_from(artifact.ref)) else "")
                   + (" (as above)" if artifact.ref in seen else ""))
     if artifact.ref in seen:
         return
@@ -44,7 +45,7 @@ def _print_tree(project: Project, artifact: Artifact, role: str, indent: str, se
     nodes[artifact.ref] = {"content_id": manifest.content_id, "stage": manifest.stage, "code": manifest.code,
                            "parents": dict(manifest.parents), "sources": dict(manifest.sources),
                            "people": dict(manifest.people), "template": manifest.template,
-                           "seeds": dict(manifest.seeds)}
+                           "seeds": dict(manifest.seeds), "erased": erased}
     below = indent + "  "
     run = run_path(project, manifest)
     if run.is_dir():
