@@ -23,7 +23,7 @@ LEVELS = {
         8: "cli resuming",
         7: "route commands erasing verification stages",
         6: "api repeats studio serving scaling governance",
-        5: "tuning rewards rl evaluation feedback web",
+        5: "tuning rewards rl evaluation feedback synthesis web",
         4: "generation training text_metrics",
         3: "store data models",
         2: "algorithms batch project runs statistics reporting sandbox privacy",

@@ -35,8 +35,16 @@ from tutelage.rewards.train import train_reward
 from tutelage.rl.config import RL
 from tutelage.rl.stage import rl as _rl
 from tutelage.store import Store
+from tutelage.synthesis.config import Generate
+from tutelage.synthesis.stage import generate as _generate
 from tutelage.tuning.config import SFT
 from tutelage.tuning.sft import sft as _sft
+
+
+def generate(project: str | Path | Project, **settings: Any) -> Artifact:
+    """Have a model write tasks and responses after the example of seed tasks; settings as in `synthesis.config.Generate`."""
+    with (opened := _open(project, "generate", settings)).lock():
+        return _generate(opened, from_plain(Generate, settings))
 
 
 def sft(project: str | Path | Project, **settings: Any) -> Artifact:

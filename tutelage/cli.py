@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 # Words that have a second word whose function is in a higher room than the others of the first
 SECOND: dict[tuple[str, str], str] = {
     ("data", "erase"): "tutelage.erasing:erase",
+    ("data", "generate"): "tutelage.stages:generate",
     ("runs", "resume"): "tutelage.resuming:resume",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from typing import Any
 
 from tutelage.config import load, read_toml, to_plain
@@ -23,6 +24,24 @@ def configured(config_type: type, stage: str, arguments: Sequence[str], options:
         defaults = read_toml(project.root / MARKER).get(stage, {})
     config: Any = load(config_type, arguments=arguments, program=f"tutelage {stage}", defaults=defaults, seed=options.seed)
     return project, to_plain(config)
+
+
+Command = Callable[[list[str], Options], Mapping[str, Any]]
+
+
+def planned(command: Command) -> Command:
+    """Gives a stage `--plan` (say what it needs, make nothing) and `--anyway` (start although that does not fit)."""
+    @wraps(command)
+    def run(arguments: list[str], options: Options) -> Mapping[str, Any]:
+        words = [word for word in arguments if word not in ("--plan", "--anyway")]
+        from tutelage.runs import plan
+
+        try:
+            with plan.mode("only" if "--plan" in arguments else "anyway" if "--anyway" in arguments else "state"):
+                return command(words, options)
+        except plan.Planned as made:
+            return {"plan": made.plan.to_json()}
+    return run
 
 
 def run(config_type: type, stage: str, arguments: Sequence[str], options: Options,
@@ -44,12 +63,14 @@ def run(config_type: type, stage: str, arguments: Sequence[str], options: Option
     return repeat(project, stage, wanted, lambda settings: getattr(api, stage)(project, **settings), repeats.key)
 
 
+@planned
 def sft(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.tuning.config import SFT
 
     return run(SFT, "sft", arguments, options, made)
 
 
+@planned
 def sample(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.generation.config import Sample
 
@@ -64,6 +85,7 @@ def _tell_samples(artifact: Artifact) -> Mapping[str, Any]:
     return made(artifact)
 
 
+@planned
 def reward(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.rewards.config import RewardModel
 
@@ -78,12 +100,14 @@ def _tell_reward(artifact: Artifact) -> Mapping[str, Any]:
     return made(artifact)
 
 
+@planned
 def rl(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.rl.config import RL
 
     return run(RL, "rl", arguments, options, made)
 
 
+@planned
 def evaluate(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.evaluation.config import Evaluate
 
@@ -97,6 +121,22 @@ def _tell_report(report: Artifact) -> Mapping[str, Any]:
     console.table("Held-out prompts, scripted truth", *table_rows(comparison))
     console.print(f"report: {report.path / 'report.html'}")
     return {**made(report), "comparison": comparison}
+
+
+@planned
+def generate(arguments: list[str], options: Options) -> dict[str, Any]:
+    """`tutelage data generate`."""
+    from tutelage.synthesis.config import Generate
+
+    words = ["--tasks" + word.removeprefix("--from") if word.partition("=")[0] == "--from" else word for word in arguments]
+    project, settings = configured(Generate, "data generate", words, options)
+    from tutelage import api
+
+    artifact = api.generate(project, **settings)
+    facts = artifact.manifest.facts
+    console.print(f"{facts['kept']} pairs written by a model; {facts['refused']} of {facts['read']} pieces refused: "
+                  + ", ".join(f"{reason} {count}" for reason, count in sorted(facts["reasons"].items(), key=lambda each: -each[1])))
+    return made(artifact)
 
 
 def made(artifact: Artifact) -> dict[str, Any]:

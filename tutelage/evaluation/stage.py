@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from tutelage.algorithms.logprobs import KEEP_BYTES
 from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
@@ -24,6 +26,7 @@ from tutelage.generation import config as generation
 from tutelage.generation.stage import load_samples, sample
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
+from tutelage.models.footprint import saved_bytes
 from tutelage.models.load import load_policy, load_tokenizer, resolve
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Score
@@ -33,6 +36,7 @@ from tutelage.reporting.model_card import CardInfo, DataUsed, model_card
 from tutelage.reporting.report import Curve, Language, Line, Node, People, Report, lineage_node
 from tutelage.runs.directory import run_path
 from tutelage.runs.metrics import curve
+from tutelage.runs.plan import Plan, announce, resident_bytes
 from tutelage.statistics import Estimate
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
@@ -83,6 +87,7 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
         return done
     run = begin_run(project, manifest, config.precision)
     precision = str(run.circumstances["precision"])
+    announce(_plan([source.path for source in found.values()], precision), run)
     measured = [_measure(project, config, name, model, found[reference].path, precision)
                 for name, model in zip(names, config.models, strict=True)]
     contestants = []
@@ -134,6 +139,15 @@ def _used(project: Project, config: Evaluate, data: Dataset, measured: Sequence[
     if config.instructions and isinstance(found := resolve_dataset(project, config.instructions), Artifact):
         used[found.ref] = [record.id for record in load_dataset(found, "heldout").records]
     return used
+
+
+def _plan(models: Sequence[Path], precision: str) -> Plan:
+    """Two models at a time, for KL: one and the reference. Each one's sampling states its own plan when its turn comes."""
+    held, saved = resident_bytes(), sorted(saved_bytes(path) for path in models)
+    memory = {"the process and data": held, "the two largest models": 2 * sum(saved[-2:]),
+              "logprobs of both": 2 * KEEP_BYTES}
+    return Plan(stage="evaluate", memory=memory, disk={"samples and the report": 2**26}, held=held,
+                remedy="Compare fewer or smaller models.")
 
 
 def _joined(*mappings: Mapping[str, str]) -> dict[str, str]:

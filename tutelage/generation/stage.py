@@ -15,11 +15,13 @@ from tutelage.data.fingerprints import ROWS, fingerprint, merkle_root
 from tutelage.errors import ArtifactError
 from tutelage.generation import config as configs
 from tutelage.generation.engine import Engine
+from tutelage.generation.memory import plan_sampling
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve
 from tutelage.project import Artifact, Project
 from tutelage.records import Sample, Sampling
+from tutelage.runs.plan import announce
 from tutelage.runs.signals import stop_if_asked
 from tutelage.runs.steps import steps
 
@@ -52,6 +54,9 @@ def sample(project: Project, config: configs.Sample, label: str = "Sampling") ->
         return done
     run = begin_run(project, manifest, config.precision)
     engine = Engine(load_policy(source.path, str(run.circumstances["precision"])), template, slots=config.slots, name=source.name)
+    lengths = [len(template.render_prompt(prompt.messages)) for prompt in prompts]
+    announce(plan_sampling("sample", engine.policy, config.slots, lengths, config.max_new_tokens,
+                           len(prompts) * config.per_prompt), run)
     sampling = Sampling(temperature=config.temperature, top_p=config.top_p, top_k=config.top_k,
                         max_new_tokens=config.max_new_tokens, seed=config.seed)
     chunks = [prompts[start : start + config.chunk_prompts] for start in range(0, len(prompts), config.chunk_prompts)]

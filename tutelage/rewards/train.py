@@ -36,6 +36,7 @@ from tutelage.seeds import stream_seed
 from tutelage.training import preflight
 from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import MicroBatch, Term, update
+from tutelage.training.memory import Load, prepare
 from tutelage.training.optimizer import Masters, freeze_language_head, freeze_layers
 
 
@@ -96,11 +97,16 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
     batches = [batch for epoch in range(config.epochs)
                for batch in epoch_batches([min(group.num_tokens, config.batch_tokens) for group in train], config.seed, epoch,
                                           config.batch_tokens)]      # a larger group fills a batch alone
-    masters = Masters(policy, config.optimizer, len(batches))
     objective = BradleyTerry(config.centring)
 
+    def runs_of(i: int) -> list[list[Group]]:
+        return _runs([train[index] for index in batches[i]], config.micro_tokens)
+
+    load = _load([runs_of(i) for i in range(len(batches))], policy.ragged)
+    masters = prepare("reward", policy, load, run, lambda: Masters(policy, config.optimizer, len(batches)), objective)
+
     def step(i: int) -> dict[str, float]:
-        micro = _micro([train[index] for index in batches[i]], config.micro_tokens, policy.ragged)
+        micro = [collate_groups(each, policy.ragged) for each in runs_of(i)]
         with adapter_dropout(policy, stream_seed(config.seed, "reward", "dropout", i)):
             metrics = update(policy, masters, micro, objective)
         return {**metrics, "accuracy": metrics["correct"] / max(metrics["decided"], 1e-9)}
@@ -161,7 +167,17 @@ def split_groups(groups: Sequence[Group], fraction: float, seed: int) -> tuple[l
     return train, [group for group in groups if held(group)]
 
 
-def _micro(groups: Sequence[Group], micro_tokens: int, share: bool) -> list[MicroBatch]:
+def _load(steps: Sequence[Sequence[Sequence[Group]]], share: bool) -> Load:
+    """What the memory planner asks: the largest micro-batch of all steps, and how much there is in all."""
+    def size(groups: Sequence[Group]) -> int:
+        return sum(group.num_tokens for group in groups)
+
+    every = [run for step in steps for run in step]
+    return Load(largest=collate_groups(max(every, key=size), share), accumulates=any(len(step) > 1 for step in steps),
+                num_tokens=sum(map(size, every)), scores_only=True)
+
+
+def _runs(groups: Sequence[Group], micro_tokens: int) -> list[list[Group]]:
     """A batch's groups in order, in runs of at most `micro_tokens`; a larger group stands alone."""
     runs: list[list[Group]] = []
     room = 0
@@ -171,7 +187,7 @@ def _micro(groups: Sequence[Group], micro_tokens: int, share: bool) -> list[Micr
             room = micro_tokens
         runs[-1].append(group)
         room -= group.num_tokens
-    return [collate_groups(run, share) for run in runs]
+    return runs
 
 
 def score_group(policy: Policy, group: Group) -> torch.Tensor:

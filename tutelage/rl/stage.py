@@ -21,13 +21,15 @@ from tutelage.project import Artifact, Project
 from tutelage.protocols import Generate, Score
 from tutelage.records import Prompt, Sample, Sampling
 from tutelage.rl.config import RL
+from tutelage.rl.memory import largest_load
 from tutelage.rl.presets import algorithm
-from tutelage.rl.trainer import PolicyTrainer, _tokens
+from tutelage.rl.trainer import PolicyTrainer, Surrogate, _tokens
 from tutelage.runs.checkpoint import Best
 from tutelage.runs.metrics import read_metrics
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
+from tutelage.training.memory import prepare
 from tutelage.training.optimizer import Masters, freeze_layers
 
 SHOWN = ("objective/score", "objective/kl", "rollout/length")
@@ -59,7 +61,10 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
                          adapter=config.adapter if config.adapter.rank else None)
     reference = _reference(policy, source.path, precision)
     freeze_layers(policy, config.optimizer.frozen_layers)
-    masters = Masters(policy, config.optimizer, config.steps * settings.epochs * settings.minibatches)
+    updates = config.steps * settings.epochs * settings.minibatches
+    load = largest_load(policy, [template.render_prompt(prompt.messages) for prompt in prompts], config, settings)
+    masters = prepare("rl", policy, load, run, lambda: Masters(policy, config.optimizer, updates),
+                      Surrogate(settings, config.temperature, check_ratio=False))
     trainer = PolicyTrainer(policy, reference, masters, settings, micro_tokens=config.micro_tokens,
                             temperature=config.temperature, seed=config.seed)
     loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer)

@@ -52,6 +52,11 @@ class Run:
         """The artifact is made: what was only needed to go on is taken away."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
+    def forget(self) -> None:
+        """It made no step and will make none: as if it had never been begun. One that has a state stays."""
+        if not any(self.checkpoints.glob("step-*")):
+            shutil.rmtree(self.path, ignore_errors=True)
+
 
 def run_path(project: Project, manifest: Manifest) -> Path:
     return project.runs / f"{manifest.stage}-{manifest.name}-{manifest.key[:8]}"

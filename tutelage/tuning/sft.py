@@ -34,7 +34,9 @@ from tutelage.seeds import stream_seed
 from tutelage.training import preflight
 from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import MicroBatch, Term, update
+from tutelage.training.memory import Load, prepare
 from tutelage.training.optimizer import Masters, freeze_layers
+from tutelage.tuning.annotators import chosen, sentence
 from tutelage.tuning.config import SFT, Template
 
 
@@ -60,6 +62,7 @@ def sft(project: Project, config: SFT) -> Artifact:
     data = load_dataset(resolve_dataset(project, config.data))
     if data.kind != "instruction":
         raise DataError(f"sft trains on instructions; {config.data} holds records of kind {data.kind}.")
+    data, annotators = chosen(data, config.annotators, config.data)
     tokenizer = load_tokenizer(source.path)
     template = chat_template(config.template, source.path, tokenizer)
     manifest = Manifest(kind="model", name=config.name, stage="sft", parents={**source.parents("model"), **data.parents},
@@ -70,7 +73,7 @@ def sft(project: Project, config: SFT) -> Artifact:
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
     rows, truncation = render_rows(data, template, config)
-    console.print(f"sft: {truncation} (at most {config.max_length} tokens); precision {precision}")
+    console.print(f"sft: {sentence(annotators)}; {truncation} (at most {config.max_length} tokens); precision {precision}")
     preflight.labels(rows)
     preflight.end_of_turn(rows, template, truncation.cut)
     preflight.one_bos(rows, tokenizer.bos_token_id)
@@ -80,8 +83,8 @@ def sft(project: Project, config: SFT) -> Artifact:
         _check_adapter(policy, source.path, precision, collate(list(rows.values())[:2]))
     freeze_layers(policy, config.optimizer.frozen_layers)
     order = Order(rows, config, policy.ragged)
-    masters = Masters(policy, config.optimizer, order.total)
     objective = NegativeLogLikelihood()
+    masters = prepare("sft", policy, order.load(), run, lambda: Masters(policy, config.optimizer, order.total), objective)
 
     def step(i: int) -> dict[str, float]:
         with adapter_dropout(policy, stream_seed(config.seed, "sft", "dropout", i)):
@@ -90,8 +93,8 @@ def sft(project: Project, config: SFT) -> Artifact:
     steps(run, {"masters": masters}, order.total, step, "SFT", shown=("loss", "lr"))
 
     measured = read_metrics(run.metrics)
-    facts = {**run.circumstances, "rows": len(rows), "steps": order.total, "truncation": str(truncation),
-             "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
+    facts = {**run.circumstances, "rows": len(rows), "annotators": annotators, "steps": order.total,
+             "truncation": str(truncation), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
         template.save(draft.path)
@@ -155,6 +158,21 @@ class Order:
         return len(self.batches)
 
     def step(self, i: int) -> list[MicroBatch]:
-        named = {id(self.rows[index]): self.names[index] for index in self.batches[i]}
-        runs = micro_batches([self.rows[index] for index in self.batches[i]], self.config.micro_tokens)
-        return [MicroBatch(tokens=collate(run, self.share), rows=tuple(named[id(row)] for row in run)) for run in runs]
+        return [self._micro_batch(run) for run in self._runs(i)]
+
+    def load(self) -> Load:
+        """What the memory planner asks: the largest micro-batch of all steps, and how much there is in all."""
+        cuts = [self._runs(i) for i in range(self.total)]
+        largest = max((run for cut in cuts for run in cut), key=lambda run: sum(len(row.ids) for row in run))
+        return Load(largest=self._micro_batch(largest), accumulates=any(len(cut) > 1 for cut in cuts),
+                    num_tokens=sum(len(row.ids) for row in self.rows) * self.config.epochs)
+
+    def _runs(self, i: int) -> list[list[Rendered]]:
+        return micro_batches([self.rows[index] for index in self.batches[i]], self.config.micro_tokens)
+
+    def _micro_batch(self, run: Sequence[Rendered]) -> MicroBatch:
+        return MicroBatch(tokens=collate(run, self.share), rows=tuple(self._names[id(row)] for row in run))
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        return {id(row): name for row, name in zip(self.rows, self.names, strict=True)}
