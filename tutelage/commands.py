@@ -35,9 +35,9 @@ def lineage(arguments: list[str], options: Options) -> dict[str, Any]:
 def _print_tree(project: Project, artifact: Artifact, role: str, indent: str, seen: set[str],
                 nodes: dict[str, dict[str, Any]]) -> None:
     """One artifact and, below it, what it was made from. One that was shown before is only named again."""
-    manifest = artifact.manifest
+    manifest, erased = artifact.manifest, project.ledger.erased_from(artifact.ref)
     console.print(f"{indent}{role}{artifact.ref}, made by {manifest.stage}, content {manifest.content_id[:12]}"
-                  + (f", without {len(erased)} rows that were erased" if (erased := project.ledger.erased_from(artifact.ref)) else "")
+                  + (f", without {len(erased)} rows that were erased" if erased else "")
                   + (" (as above)" if artifact.ref in seen else ""))
     if artifact.ref in seen:
         return

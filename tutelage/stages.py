@@ -71,6 +71,13 @@ def sft(arguments: list[str], options: Options) -> Mapping[str, Any]:
 
 
 @planned
+def dpo(arguments: list[str], options: Options) -> Mapping[str, Any]:
+    from tutelage.tuning.config import Preferences
+
+    return run(Preferences, "dpo", arguments, options, made)
+
+
+@planned
 def sample(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.generation.config import Sample
 

@@ -11,12 +11,13 @@ master weighs 4 bytes a trained parameter, AdamW's moments 8, gradients 4. What 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 
 from tutelage.console import console, duration
+from tutelage.data.loader import Schedule
 from tutelage.models.footprint import (
     Activations,
     head_bytes,
@@ -43,6 +44,18 @@ class Load:
     num_tokens: int                   # of the whole run, for its time; 0 where nobody knows
     scores_only: bool = False         # the loss reads scores alone, so no head over the vocabulary is run
     other: Mapping[str, int] = field(default_factory=dict)      # what lives beside the update, by part: decoding slots
+
+
+def load_of(schedule: Schedule, micro_batch: Callable[[Sequence[int]], MicroBatch], scores_only: bool = False) -> Load:
+    """What a stage with a fixed schedule will put through; `micro_batch` makes one of the indices of its rows."""
+    steps = [schedule.micro(step) for step in range(len(schedule))]
+
+    def size(rows: Sequence[int]) -> int:
+        return sum(schedule.lengths[row] for row in rows)
+
+    every = [rows for step in steps for rows in step]
+    return Load(largest=micro_batch(max(every, key=size)), accumulates=any(len(step) > 1 for step in steps),
+                num_tokens=sum(map(size, every)), scores_only=scores_only)
 
 
 def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
