@@ -27,7 +27,7 @@ LEVELS = {
         4: "generation training text_metrics",
         3: "store data models",
         2: "algorithms batch project runs statistics reporting sandbox privacy",
-        1: "records config ledger lineage protocols console options seeds disk",
+        1: "records config toml comments ledger lineage protocols console options seeds disk",
         0: "errors",
     }.items()
     for unit in units.split()
