@@ -21,7 +21,7 @@ from typing import Any
 from tutelage.config import from_plain
 from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.stage import evaluate as _evaluate
-from tutelage.feedback.gathering import gather, origin
+from tutelage.feedback.gathering import Gathered, gather, origin
 from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import sample as _sample
@@ -37,7 +37,8 @@ from tutelage.rl.stage import rl as _rl
 from tutelage.store import Store
 from tutelage.synthesis.config import Generate
 from tutelage.synthesis.stage import generate as _generate
-from tutelage.tuning.config import SFT
+from tutelage.tuning.config import SFT, Preferences
+from tutelage.tuning.preference import preference as _preference
 from tutelage.tuning.sft import sft as _sft
 
 
@@ -53,6 +54,16 @@ def sft(project: str | Path | Project, **settings: Any) -> Artifact:
         return _sft(opened, from_plain(SFT, settings))
 
 
+def dpo(project: str | Path | Project, **settings: Any) -> Artifact:
+    """Preference optimisation without a reward model; settings as in `tuning.config.Preferences`. `data="feedback"` takes the
+    project's judgments.
+    """
+    config = from_plain(Preferences, settings)
+    with (opened := _open(project, "dpo", settings)).lock():
+        gathered = _feedback(opened, config.data)
+        return _preference(opened, config, **(origin(gathered) if gathered else {}))
+
+
 def sample(project: str | Path | Project, **settings: Any) -> Artifact:
     """Draw responses; settings as in `generation.config.Sample`."""
     with (opened := _open(project, "sample", settings)).lock():
@@ -63,11 +74,8 @@ def reward(project: str | Path | Project, **settings: Any) -> Artifact:
     """Train a reward model; settings as in `rewards.config.RewardModel`. `data="feedback"` takes the project's judgments."""
     config = from_plain(RewardModel, settings)
     with (opened := _open(project, "reward", settings)).lock():
-        if config.data != "feedback":
-            return train_reward(opened, config)
-        with Store.open(opened.store_path) as store:
-            gathered = gather(opened, store)
-        return train_reward(opened, config, **origin(gathered))
+        gathered = _feedback(opened, config.data)
+        return train_reward(opened, config, **(origin(gathered) if gathered else {}))
 
 
 def rl(project: str | Path | Project, *, reward: str | Function, **settings: Any) -> Artifact:
@@ -102,6 +110,14 @@ def resolve_reward(project: Project, reward: str | Function) -> tuple[Score, dic
         return load_callable(reward), {}, {f"reward {Path(file).name}:{function}": file_hash(Path(file))}
     artifact = project.artifact(reward.removeprefix("rm:"), "reward")
     return RewardScorer.load(artifact.path, str(artifact.manifest.facts["precision"])), {"reward": artifact.parent_ref}, {}
+
+
+def _feedback(project: Project, data: str) -> Gathered | None:
+    """The project's own judgments and where they come from, where `data` asks for these."""
+    if data != "feedback":
+        return None
+    with Store.open(project.store_path) as store:
+        return gather(project, store)
 
 
 def _source(function: Function) -> str:

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("tutelage.models.commands:models", "fetch, list and inspect models"),
     "data": ("tutelage.data.commands:data", "import, show and list data sets"),
     "sft": ("tutelage.stages:sft", "teach a model with instructions"),
+    "dpo": ("tutelage.stages:dpo", "teach a policy from judgments directly: DPO, IPO, KTO, ORPO, SimPO"),
     "sample": ("tutelage.stages:sample", "draw responses from a model"),
     "feedback": ("tutelage.feedback.commands:feedback", "import, export and count judgments"),
     "reward": ("tutelage.stages:reward", "train a reward model on feedback"),
@@ -66,6 +67,10 @@ options of every command:
   --json         one JSON object as the last line of stdout; everything else on stderr
   --seed N       seed of every random choice
   --debug        show the traceback of an error
+options of stages:
+  --seeds N      make it N times, with seeds from --seed on, and report mean, spread and interval
+  --sweep KEY VALUE VALUE…
+                 make it with each value of a key, such as optimizer.lr, and end with a table
   --allow-drift  go on with a run under another precision, library or code than it began with; the manifest says so
   --version      print the version
   --help         this text; after a command, that command's keys"""

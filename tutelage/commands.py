@@ -9,10 +9,11 @@ from tutelage.console import console
 from tutelage.errors import UsageError
 from tutelage.options import Options
 from tutelage.project import Artifact, Project
+from tutelage.runs.directory import run_path
 
 _LINEAGE_HELP = """usage: tutelage lineage ARTIFACT
 
-What an artifact was made from: its parents, their parents, and every file, template, seed and person on the way.
+What an artifact was made from: its parents, their parents, and every run, file, template, seed and person on the way.
 ARTIFACT is kind/name@version; the kind may be left out where the name is used once, the version for the newest."""
 
 
@@ -34,8 +35,9 @@ def lineage(arguments: list[str], options: Options) -> dict[str, Any]:
 def _print_tree(project: Project, artifact: Artifact, role: str, indent: str, seen: set[str],
                 nodes: dict[str, dict[str, Any]]) -> None:
     """One artifact and, below it, what it was made from. One that was shown before is only named again."""
-    manifest = artifact.manifest
+    manifest, erased = artifact.manifest, project.ledger.erased_from(artifact.ref)
     console.print(f"{indent}{role}{artifact.ref}, made by {manifest.stage}, content {manifest.content_id[:12]}"
+                  + (f", without {len(erased)} rows that were erased" if erased else "")
                   + (" (as above)" if artifact.ref in seen else ""))
     if artifact.ref in seen:
         return
@@ -43,8 +45,12 @@ def _print_tree(project: Project, artifact: Artifact, role: str, indent: str, se
     nodes[artifact.ref] = {"content_id": manifest.content_id, "stage": manifest.stage, "code": manifest.code,
                            "parents": dict(manifest.parents), "sources": dict(manifest.sources),
                            "people": dict(manifest.people), "template": manifest.template,
-                           "seeds": dict(manifest.seeds)}
+                           "seeds": dict(manifest.seeds), "erased": erased}
     below = indent + "  "
+    run = run_path(project, manifest)
+    if run.is_dir():
+        nodes[artifact.ref]["run"] = run.name
+        console.print(f"{below}run {run.name}")
     for name, digest in sorted(manifest.sources.items()):
         console.print(f"{below}{name}, sha256 {digest[:12]}")
     if manifest.template:

@@ -29,7 +29,7 @@ def erase(arguments: list[str], options: Options) -> dict[str, Any]:
     """Plan, say, and unless it is only to be planned, do."""
     parser = _Words(prog="tutelage data erase", description=_HELP, epilog=COMMON_HELP)
     parser.add_argument("name", help="a data set of the project")
-    parser.add_argument("rows", nargs="+", metavar="ROW_ID", help="ids of its rows, as in its rows.jsonl and `tutelage data show`")
+    parser.add_argument("rows", nargs="+", metavar="ROW_ID", help="ids of its rows, as `tutelage data show` gives them")
     parser.add_argument("--reason", default="", help="kept in the log for good, so without personal data: a case number")
     parser.add_argument("--plan", action="store_true", help="say what would be erased and what descends from it, and stop")
     words = parser.parse_args(arguments)
@@ -54,7 +54,7 @@ def _told(project: Project, erasure: Erasure, verb: str) -> dict[str, Any]:
                          ("withdrawn, for they quote it", {ref: ", ".join(names) for ref, names in erasure.withdrawn.items()}),
                          ("descends from it", erasure.descendants), ("runs", erasure.runs)):
         if found:
-            console.table(f"{title[:1].upper()}{title[1:]}", ["what", "why or how much"], [[ref, why] for ref, why in found.items()])
+            console.table(f"{title[:1].upper()}{title[1:]}", ["what", "why or how much"], [list(each) for each in found.items()])
     for run in erasure.checkpoints:
         console.print(f"The checkpoint of {run} held text of it and {verb} removed.")
     store = _in_store(project)

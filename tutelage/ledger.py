@@ -113,6 +113,11 @@ class Ledger:
         return {row for entry in self._of("erasing") for row in entry.facts["rows"]}
 
     @property
+    def erased_lines(self) -> set[str]:
+        """Ids of those rows and of whatever quoted them, such as samples that answered them."""
+        return {line for entry in self._of("erasing") for lines in entry.facts["holders"].values() for line in lines}
+
+    @property
     def unfinished(self) -> Entry | None:
         """The erasure that was begun and not brought to its end, if any."""
         done = {entry.facts["number"] for entry in self._of("erased")}

@@ -58,7 +58,7 @@ class Journey:
         optimizer=Optimizer(lr=1e-4, head_lr=1e-3, warmup_fraction=0.1, schedule="linear", frozen_layers=14)))
     evaluate: Evaluate = field(default_factory=lambda: Evaluate(
         models=("", "sft", "rlhf"), names=NAMES, reference="SFT", best_of="SFT", reward="reward", data="heldout-prompts",
-        instructions="instructions", name="demo", per_prompt=3, temperature=0.7, max_new_tokens=56,
+        instructions="instructions", name="demo", per_prompt=3, temperature=0.3, max_new_tokens=56,
         slots=128))
 
 
@@ -86,7 +86,8 @@ def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
     scorer = RewardScorer.load(judged.path, str(judged.manifest.facts["precision"]))
     better = rl(project, replace(journey.rl, policy=taught.ref, seed=seed), scorer, {"reward": judged.parent_ref})
 
-    judges = [People(kind="scripted", annotators=len(annotators), judgments=sum(int(each["judgments"]) for each in gathered.people.values()))]
+    judgments = sum(int(each["judgments"]) for each in gathered.people.values())
+    judges = [People(kind="scripted", annotators=len(annotators), judgments=judgments)]
     return evaluate(project, replace(journey.evaluate, models=(journey.model, taught.ref, better.ref), seed=seed), truth, scorer,
                     parents={"reward": judged.parent_ref}, people=judges,
                     limits=("The judges are scripted: rules with noise and bias, not people.",))

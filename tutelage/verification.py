@@ -35,7 +35,8 @@ def verify(arguments: list[str], options: Options) -> dict[str, Any]:
             if troubles := _troubles(project, artifact, ledger):
                 changed[artifact.ref] = troubles
             if stones := ledger.tombstones(artifact.ref):
-                tombstones[artifact.ref] = [f"row {stone['id']} was erased; the hash {stone['hash'][:12]} is left" for stone in stones]
+                tombstones[artifact.ref] = [f"row {stone['id']} was erased; the hash {stone['hash'][:12]} is left"
+                                            for stone in stones]
             bar.advance()
     for ref, lines in [*tombstones.items(), *changed.items()]:
         for line in lines:
@@ -55,8 +56,8 @@ class _Words(argparse.ArgumentParser):
 def _verify_words() -> argparse.ArgumentParser:
     parser = _Words(prog="tutelage verify", description=_HELP, epilog=COMMON_HELP)
     parser.add_argument("artifact", nargs="?", help="kind/name@version, or a name; all where none is given")
-    parser.add_argument("--head", default="", metavar="SHA256", help="a head of the log that was noted before: it must still be in it")
-    parser.add_argument("--adopt", action="store_true", help="write artifacts that the log does not know into it, as they are now")
+    parser.add_argument("--head", default="", metavar="SHA256", help="a head of the log noted before, which must still be in it")
+    parser.add_argument("--adopt", action="store_true", help="write artifacts that the log does not know into it, as they are")
     return parser
 
 
@@ -79,18 +80,19 @@ def _log_troubles(project: Project, ledger: Ledger, head: str, whole: bool) -> l
                         f"tutelage data erase {facts['root']} {' '.join(facts['rows'])}")
     if whole:
         there = {artifact.ref for artifact in project.artifacts()}
-        troubles += [f"{ref} was made and is gone; nothing says that it was removed" for ref in sorted(set(ledger.content) - there)]
+        gone = sorted(set(ledger.content) - there)
+        troubles += [f"{ref} was made and is gone; nothing says that it was removed" for ref in gone]
     return troubles
 
 
 def _troubles(project: Project, artifact: Artifact, ledger: Ledger) -> list[str]:
     troubles = []
-    wanted = ledger.content.get(artifact.ref)
+    wanted, content = ledger.content.get(artifact.ref), artifact.manifest.content_id
     if wanted is None:
         troubles.append("the log does not know it: it was put there by hand, or made before there was a log (then: "
                         "tutelage verify --adopt)")
-    elif wanted != artifact.manifest.content_id:
-        troubles.append(f"its manifest was changed: it was made with content {wanted[:12]}, and has {artifact.manifest.content_id[:12]}")
+    elif wanted != content:
+        troubles.append(f"its manifest was changed: it was made with content {wanted[:12]}, and has {content[:12]}")
     for name in artifact.verify():
         recorded, present = name in artifact.files, (artifact.path / name).exists()
         trouble = "changed" if recorded and present else "missing" if recorded else "not in the manifest"

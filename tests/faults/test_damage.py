@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from tutelage.project import Project
 from tutelage.runs import steps
 from tutelage.runs.signals import Interrupted
 from tutelage.training.config import Optimizer
+from tutelage.training.loop import update
+from tutelage.tuning import sft as stage
 from tutelage.tuning.config import SFT
-from tutelage.tuning.sft import Order, sft
+from tutelage.tuning.sft import sft
 
 ROWS = [(f"question {letter}", 2 * letter) for letter in "abcdefgh"]
 
@@ -48,10 +51,16 @@ def weights(project: Project, config: SFT) -> dict[str, str]:
 
 def interrupted(path: Path, config: SFT, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project whose run was ended by SIGTERM in its fifth step, with the checkpoints of two steps."""
-    project, step = Project.init(path), Order.step
+    project, made = Project.init(path), count(1)
+
+    def step(*words: Any) -> dict[str, float]:
+        if next(made) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return update(*words)
+
     with monkeypatch.context() as patch, pytest.raises(Interrupted, match="after 5 of"):
         patch.setattr(steps, "CHECKPOINT_INTERVAL_S", 0.0)
-        patch.setattr(Order, "step", lambda self, i: (os.kill(os.getpid(), signal.SIGTERM) if i == 4 else None, step(self, i))[1])
+        patch.setattr(stage, "update", step)
         sft(project, config)
     return project
 

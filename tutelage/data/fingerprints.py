@@ -127,7 +127,8 @@ def row_troubles(artifact: Artifact) -> list[str]:
     try:
         lines = read_lines(artifact.path / ROWS)
         root = artifact.manifest.facts.get("merkle_root")
-        troubles = [] if merkle_root([line["hash"] for line in lines]) == root else [f"{ROWS}: these are not the hashes it was made with"]
+        same = merkle_root([line["hash"] for line in lines]) == root
+        troubles = [] if same else [f"{ROWS}: these are not the hashes it was made with"]
         records = {name: _records(artifact.path / name) for name in sorted({text_file(line) for line in lines})}
         for line in lines:
             if "salt" in line and row_hash(next(records[text_file(line)], {}), line["salt"]) != line["hash"]:

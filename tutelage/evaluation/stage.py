@@ -106,7 +106,8 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
             "samples": {each.name: each.artifact.parent_ref for each in measured}})) as draft:
         (draft / "report.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         (draft / "samples.md").write_text(transcript(contestants), encoding="utf-8")
-        quoted = {"report.json": before_and_after_ids(contestants, names[0], names[-1]), "samples.md": transcript_ids(contestants)}
+        quoted = {"report.json": before_and_after_ids(contestants, names[0], names[-1]),
+                  "samples.md": transcript_ids(contestants)}
         examples = side_by_side(contestants, seed=config.seed)
         tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
         settings = {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}

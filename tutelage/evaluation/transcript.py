@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from tutelage.evaluation.contestant import Contestant
 from tutelage.records import Sample
 
-
 COUNT = 20      # prompts in a transcript
 
 

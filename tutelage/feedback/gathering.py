@@ -41,9 +41,9 @@ def erased_samples(project: Project, store: Store) -> frozenset[str]:
     ledger = project.ledger
     if not ledger.erased_rows:
         return frozenset()
-    erased = {row for entry in ledger.entries if entry.event == "erasing" for rows in entry.facts["holders"].values() for row in rows}
+    lines, rows, models = ledger.erased_lines, ledger.erased_rows, ledger.descendants
     return frozenset(sample.id for sample in store.samples()
-                     if sample.id in erased or sample.prompt.id in ledger.erased_rows or sample.policy in ledger.descendants)
+                     if sample.id in lines or sample.prompt.id in rows or sample.policy in models)
 
 
 def _samples(artifact: Artifact) -> set[str]:

@@ -18,7 +18,7 @@ from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.datasets import load_dataset, resolve_dataset
-from tutelage.data.loader import epoch_batches
+from tutelage.data.loader import Schedule
 from tutelage.data.usage import write_used
 from tutelage.errors import DataError
 from tutelage.lineage import Manifest, content_hash
@@ -29,15 +29,15 @@ from tutelage.project import Artifact, Project
 from tutelage.records import Preference, messages_to_json, record_id
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import SCALE_FILE, score_sequences
-from tutelage.rewards.pairs import Group, collate_groups, group_pairs
 from tutelage.runs.metrics import read_metrics
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
 from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import MicroBatch, Term, update
-from tutelage.training.memory import Load, prepare
+from tutelage.training.memory import load_of, prepare
 from tutelage.training.optimizer import Masters, freeze_language_head, freeze_layers
+from tutelage.training.pairs import Group, collate_groups, group_pairs
 
 
 class BradleyTerry:
@@ -94,30 +94,29 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
     if config.layers:
         keep_layers(policy, config.layers)
     freeze_layers(policy, config.optimizer.frozen_layers)
-    batches = [batch for epoch in range(config.epochs)
-               for batch in epoch_batches([min(group.num_tokens, config.batch_tokens) for group in train], config.seed, epoch,
-                                          config.batch_tokens)]      # a larger group fills a batch alone
+    schedule = Schedule([group.num_tokens for group in train], config.seed, config.epochs, config.batch_tokens,
+                        config.micro_tokens)
     objective = BradleyTerry(config.centring)
 
-    def runs_of(i: int) -> list[list[Group]]:
-        return _runs([train[index] for index in batches[i]], config.micro_tokens)
+    def micro_batch(part: Sequence[int]) -> MicroBatch:
+        return collate_groups([train[index] for index in part], policy.ragged)
 
-    load = _load([runs_of(i) for i in range(len(batches))], policy.ragged)
-    masters = prepare("reward", policy, load, run, lambda: Masters(policy, config.optimizer, len(batches)), objective)
+    masters = prepare("reward", policy, load_of(schedule, micro_batch, scores_only=True), run,
+                      lambda: Masters(policy, config.optimizer, len(schedule)), objective)
 
     def step(i: int) -> dict[str, float]:
-        micro = [collate_groups(each, policy.ragged) for each in runs_of(i)]
+        micro = [micro_batch(part) for part in schedule.micro(i)]
         with adapter_dropout(policy, stream_seed(config.seed, "reward", "dropout", i)):
             metrics = update(policy, masters, micro, objective)
         return {**metrics, "accuracy": metrics["correct"] / max(metrics["decided"], 1e-9)}
 
-    steps(run, {"masters": masters}, len(batches), step, "Reward model", shown=("loss", "accuracy"))
+    steps(run, {"masters": masters}, len(schedule), step, "Reward model", shown=("loss", "accuracy"))
     _check_padding(policy, train, precision)
     scores = [score_group(policy, group) for group in train]
     mean, std = _moments(scores)
     measured = read_metrics(run.metrics)
     facts = {**run.circumstances, "pairs": sum(len(group.pairs) for group in groups), "dropped_too_long": dropped,
-             "steps": len(batches), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"],
+             "steps": len(schedule), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"],
              "train_accuracy": accuracy(train, scores),
              "heldout_pairs": sum(len(group.pairs) for group in heldout),
              "heldout_accuracy": accuracy(heldout, [score_group(policy, group) for group in heldout]),
@@ -165,29 +164,6 @@ def split_groups(groups: Sequence[Group], fraction: float, seed: int) -> tuple[l
     if not train:
         raise DataError(f"no prompt is left to train on: {len(groups)} prompts, heldout_fraction {fraction}.")
     return train, [group for group in groups if held(group)]
-
-
-def _load(steps: Sequence[Sequence[Sequence[Group]]], share: bool) -> Load:
-    """What the memory planner asks: the largest micro-batch of all steps, and how much there is in all."""
-    def size(groups: Sequence[Group]) -> int:
-        return sum(group.num_tokens for group in groups)
-
-    every = [run for step in steps for run in step]
-    return Load(largest=collate_groups(max(every, key=size), share), accumulates=any(len(step) > 1 for step in steps),
-                num_tokens=sum(map(size, every)), scores_only=True)
-
-
-def _runs(groups: Sequence[Group], micro_tokens: int) -> list[list[Group]]:
-    """A batch's groups in order, in runs of at most `micro_tokens`; a larger group stands alone."""
-    runs: list[list[Group]] = []
-    room = 0
-    for group in groups:
-        if not runs or group.num_tokens > room:
-            runs.append([])
-            room = micro_tokens
-        runs[-1].append(group)
-        room -= group.num_tokens
-    return runs
 
 
 def score_group(policy: Policy, group: Group) -> torch.Tensor:

@@ -11,12 +11,13 @@ master weighs 4 bytes a trained parameter, AdamW's moments 8, gradients 4. What 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 
 from tutelage.console import console, duration
+from tutelage.data.loader import Schedule
 from tutelage.models.footprint import (
     Activations,
     head_bytes,
@@ -45,6 +46,18 @@ class Load:
     other: Mapping[str, int] = field(default_factory=dict)      # what lives beside the update, by part: decoding slots
 
 
+def load_of(schedule: Schedule, micro_batch: Callable[[Sequence[int]], MicroBatch], scores_only: bool = False) -> Load:
+    """What a stage with a fixed schedule will put through; `micro_batch` makes one of the indices of its rows."""
+    steps = [schedule.micro(step) for step in range(len(schedule))]
+
+    def size(rows: Sequence[int]) -> int:
+        return sum(schedule.lengths[row] for row in rows)
+
+    every = [rows for step in steps for rows in step]
+    return Load(largest=micro_batch(max(every, key=size)), accumulates=any(len(step) > 1 for step in steps),
+                num_tokens=sum(map(size, every)), scores_only=scores_only)
+
+
 def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
     """The plan of a stage whose policy is loaded and whose optimizer is not yet made."""
     activations = measure_activations(policy)
@@ -61,7 +74,6 @@ def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
         {**base, "activations": kept, "head over the vocabulary": head, "gradients": gradient if load.accumulates else 0,
          "working space": _working(policy, activations, tokens.num_tokens)},
         {**base, "gradients": gradient, "weights before the first step": gradient},
-        {**base, "gradients": gradient},
         {**base, **load.other},
         {**base, "the saved model, read again": 2 * weight_bytes(policy)},
         {**base, "the checkpoint, read again": masters + moments if resumed else 0},
@@ -99,11 +111,18 @@ def prepare(stage: str, policy: Policy, load: Load, run: Run, optimizer: Callabl
     if not (only_planning() and fits(plan, run)):
         announce(plan, run)
     masters = optimizer()
-    if not any(run.checkpoints.glob("step-*")):
-        size = load.largest.tokens.num_tokens
-        seconds = rehearse(policy, masters, load.largest, objective) / size * load.num_tokens
-        if only_planning():
-            announce(replace(plan, seconds=seconds or None), run)
-        pace = f"; at its pace the run takes about {duration(seconds)}" if seconds else ""
-        console.print(f"{stage}: the largest pack, {size:,} tokens, was tried first and fits{pace}")
+    seconds = try_largest(stage, policy, load, run, masters, objective)
+    if only_planning():
+        announce(replace(plan, seconds=seconds), run)
     return masters
+
+
+def try_largest(stage: str, policy: Policy, load: Load, run: Run, masters: Masters, objective: Objective) -> float | None:
+    """Rehearse the largest micro-batch, unless the run goes on and has done so; seconds the run will take, where known."""
+    if any(run.checkpoints.glob("step-*")):
+        return None
+    size = load.largest.tokens.num_tokens
+    seconds = rehearse(policy, masters, load.largest, objective) / size * load.num_tokens
+    pace = f"; at its pace the run takes about {duration(seconds)}" if seconds else ""
+    console.print(f"{stage}: the largest pack, {size:,} tokens, was tried first and fits{pace}")
+    return seconds or None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate, Rendered
 from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
-from tutelage.data.loader import collate, epoch_batches, micro_batches
+from tutelage.data.loader import Schedule, collate
 from tutelage.data.template import TaggedTemplate
 from tutelage.data.truncation import Truncation, fit
 from tutelage.data.usage import write_used
@@ -34,7 +33,7 @@ from tutelage.seeds import stream_seed
 from tutelage.training import preflight
 from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import MicroBatch, Term, update
-from tutelage.training.memory import Load, prepare
+from tutelage.training.memory import load_of, prepare
 from tutelage.training.optimizer import Masters, freeze_layers
 from tutelage.tuning.annotators import chosen, sentence
 from tutelage.tuning.config import SFT, Template
@@ -82,18 +81,26 @@ def sft(project: Project, config: SFT) -> Artifact:
     if policy.has_adapter:
         _check_adapter(policy, source.path, precision, collate(list(rows.values())[:2]))
     freeze_layers(policy, config.optimizer.frozen_layers)
-    order = Order(rows, config, policy.ragged)
+    names, rendered = list(rows), list(rows.values())
+    schedule = Schedule([len(row.ids) for row in rendered], config.seed, config.epochs, config.batch_tokens, config.micro_tokens)
     objective = NegativeLogLikelihood()
-    masters = prepare("sft", policy, order.load(), run, lambda: Masters(policy, config.optimizer, order.total), objective)
+
+    def micro_batch(part: Sequence[int]) -> MicroBatch:
+        return MicroBatch(tokens=collate([rendered[index] for index in part], policy.ragged),
+                          rows=tuple(names[index] for index in part))
+
+    masters = prepare("sft", policy, load_of(schedule, micro_batch), run,
+                      lambda: Masters(policy, config.optimizer, len(schedule)), objective)
 
     def step(i: int) -> dict[str, float]:
+        batches = [micro_batch(part) for part in schedule.micro(i)]
         with adapter_dropout(policy, stream_seed(config.seed, "sft", "dropout", i)):
-            return update(policy, masters, order.step(i), objective)
+            return update(policy, masters, batches, objective)
 
-    steps(run, {"masters": masters}, order.total, step, "SFT", shown=("loss", "lr"))
+    steps(run, {"masters": masters}, len(schedule), step, "SFT", shown=("loss", "lr"))
 
     measured = read_metrics(run.metrics)
-    facts = {**run.circumstances, "rows": len(rows), "annotators": annotators, "steps": order.total,
+    facts = {**run.circumstances, "rows": len(rows), "annotators": annotators, "steps": len(schedule),
              "truncation": str(truncation), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
@@ -139,40 +146,3 @@ def used(data: Dataset, rows: Mapping[str, Rendered]) -> list[str]:
     """Ids of the records that `rows` were rendered from: those that were dropped taught nothing."""
     kept = {*rows, *(name.rpartition("#")[0] for name in rows)}
     return [record.id for record in data.records if record.id in kept]
-
-
-class Order:
-    """Which rows each step trains on: a pure function of rows, seed and step."""
-
-    def __init__(self, rows: Mapping[str, Rendered], config: SFT, share: bool = True) -> None:
-        self.names, self.rows, self.config, self.share = list(rows), list(rows.values()), config, share
-
-    @cached_property
-    def batches(self) -> list[list[int]]:
-        lengths = [len(row.ids) for row in self.rows]
-        return [batch for epoch in range(self.config.epochs)
-                for batch in epoch_batches(lengths, self.config.seed, epoch, self.config.batch_tokens)]
-
-    @property
-    def total(self) -> int:
-        return len(self.batches)
-
-    def step(self, i: int) -> list[MicroBatch]:
-        return [self._micro_batch(run) for run in self._runs(i)]
-
-    def load(self) -> Load:
-        """What the memory planner asks: the largest micro-batch of all steps, and how much there is in all."""
-        cuts = [self._runs(i) for i in range(self.total)]
-        largest = max((run for cut in cuts for run in cut), key=lambda run: sum(len(row.ids) for row in run))
-        return Load(largest=self._micro_batch(largest), accumulates=any(len(cut) > 1 for cut in cuts),
-                    num_tokens=sum(len(row.ids) for row in self.rows) * self.config.epochs)
-
-    def _runs(self, i: int) -> list[list[Rendered]]:
-        return micro_batches([self.rows[index] for index in self.batches[i]], self.config.micro_tokens)
-
-    def _micro_batch(self, run: Sequence[Rendered]) -> MicroBatch:
-        return MicroBatch(tokens=collate(run, self.share), rows=tuple(self._names[id(row)] for row in run))
-
-    @cached_property
-    def _names(self) -> dict[int, str]:
-        return {id(row): name for row, name in zip(self.rows, self.names, strict=True)}
