@@ -112,26 +112,7 @@ class PolicyTrainer:
             for batch in batches)
 
     def _pack(self, samples: Sequence[Sample]) -> list[Pack]:
-        """Neighbours into micro-batches of at most `micro_tokens`, a prompt's samples together where they fit.
-
-        A sample over it stands alone. There are as many packs as minibatches at least, where there are samples enough.
-        """
-        sizes = [(len(sample.prompt_ids), len(sample.response_ids)) for sample in samples]
-        groups, whole = _cut_groups(samples, sizes, self.micro_tokens)
-        budget = min(self.micro_tokens, max(1, whole // self.algorithm.minibatches))
-        if budget < self.micro_tokens:
-            groups, _ = _cut_groups(samples, sizes, budget)
-        runs: list[list[int]] = []
-        room = 0
-        for group in groups:
-            size = sizes[group[0]][0] + sum(sizes[row][1] for row in group)
-            if not runs or size > room:
-                runs.append([])
-                room = budget
-            runs[-1] += group
-            room -= size
-        return [Pack(tuple(run), _tokens([samples[row] for row in run], self.policy.ragged),
-                     tuple(samples[row].id for row in run)) for run in runs]
+        return pack_samples(samples, self.micro_tokens, self.algorithm.minibatches, self.policy.ragged)
 
     @torch.no_grad()
     def _rollout(self, samples: Sequence[Sample], scores: Sequence[float], packs: Sequence[Pack]) -> Rollout:
@@ -192,6 +173,29 @@ class PolicyTrainer:
             **({"train/explained_variance": float(explained_variance(rollout.values, returns, mask))}
                if self.algorithm.has_critic else {}),
         }
+
+
+def pack_samples(samples: Sequence[Sample], micro_tokens: int, minibatches: int, share: bool) -> list[Pack]:
+    """Neighbours into micro-batches of at most `micro_tokens`, a prompt's samples together where they fit.
+
+    A sample over it stands alone. There are as many packs as minibatches at least, where there are samples enough.
+    """
+    sizes = [(len(sample.prompt_ids), len(sample.response_ids)) for sample in samples]
+    groups, whole = _cut_groups(samples, sizes, micro_tokens)
+    budget = min(micro_tokens, max(1, whole // minibatches))
+    if budget < micro_tokens:
+        groups, _ = _cut_groups(samples, sizes, budget)
+    runs: list[list[int]] = []
+    room = 0
+    for group in groups:
+        size = sizes[group[0]][0] + sum(sizes[row][1] for row in group)
+        if not runs or size > room:
+            runs.append([])
+            room = budget
+        runs[-1] += group
+        room -= size
+    return [Pack(tuple(run), _tokens([samples[row] for row in run], share), tuple(samples[row].id for row in run))
+            for run in runs]
 
 
 def _cut_groups(samples: Sequence[Sample], sizes: Sequence[tuple[int, int]], budget: int) -> tuple[list[list[int]], int]:
