@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from typing import Any
 
 import pytest
 
 from tutelage.errors import ConfigError, ModelError
 from tutelage.records import Message, Sampling
+from tutelage.runs.signals import Untouched, asked, finishing
 from tutelage.synthesis.endpoint import Endpoint
 
 ASK = [(Message.of("user", "Name a river."),)]
@@ -57,6 +61,20 @@ def test_tries_are_bounded_and_the_error_says_what_to_look_at(service) -> None:
     service.server.server_close()
     with pytest.raises(ModelError, match="out of reach"):
         made.write(ASK, SAMPLING)
+
+
+def test_a_signal_ends_the_waiting_for_a_busy_service(service) -> None:
+    made = Endpoint(service.url, "", retries=10**6, sleep=lambda _: None)
+    service.plan, service.server.handle_error = [(503, {}, b"")] * 5, lambda *_: None
+
+    def leave(body: dict[str, Any]) -> bytes:
+        if asked() is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise ConnectionError
+
+    service.answer = leave
+    with finishing(), pytest.raises(Untouched):
+        made.write(ASK * 2, SAMPLING)
 
 
 def test_a_service_that_never_answers_is_given_up(service) -> None:

@@ -46,7 +46,8 @@ class Run:
         """Write facts that were not known when it began into its record, such as how many steps there are to do."""
         record = read_record(self.path)
         if any(record.get(name) != fact for name, fact in facts.items()):
-            _write_record(self.path, {**record, **facts})
+            with disk.writing(self.path, "what the run had made stands"):
+                _write_record(self.path, {**record, **facts})
 
     def finish(self) -> None:
         """The artifact is made: what was only needed to go on is taken away."""

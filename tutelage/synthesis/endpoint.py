@@ -18,6 +18,7 @@ import httpx
 
 from tutelage.errors import ConfigError, ModelError
 from tutelage.records import Messages, Sampling
+from tutelage.runs.signals import stop_if_asked
 from tutelage.seeds import stream_seed
 from tutelage.synthesis.writers import Written
 
@@ -61,7 +62,7 @@ class Endpoint:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers = [pool.submit(self._ask, each, sampling, i) for i, each in enumerate(conversations)]
             try:
-                return [answer.result() for answer in answers]
+                return [answer.result() for answer in answers]      # Untouched too, where a signal asked to stop
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -75,6 +76,7 @@ class Endpoint:
                 "seed": stream_seed(sampling.seed, "endpoint", number) % 2**31, **({"model": self.model} if self.model else {})}
         trouble, after = "", None
         for attempt in range(self.retries + 1):
+            stop_if_asked()
             if attempt:
                 self._sleep(self._wait_s(attempt, after))
             after = None
