@@ -23,7 +23,8 @@ from tutelage.records import Prompt, Sample, Sampling
 from tutelage.rl.config import RL
 from tutelage.rl.memory import largest_load
 from tutelage.rl.presets import algorithm
-from tutelage.rl.trainer import PolicyTrainer, Surrogate, _tokens
+from tutelage.rl.surrogate import Surrogate
+from tutelage.rl.trainer import PolicyTrainer, _tokens
 from tutelage.runs.checkpoint import Best
 from tutelage.runs.metrics import read_metrics
 from tutelage.runs.steps import steps
