@@ -26,7 +26,8 @@ def largest_load(policy: Policy, prompts: Sequence[Sequence[int]], config: RL, a
                           for _ in range(config.per_prompt)], config.micro_tokens, algorithm.minibatches, policy.ragged)
     pack = max(packs, key=lambda each: each.tokens.num_tokens)
     zeros = torch.zeros(len(pack.tokens.labels))
-    fields = {name: zeros for name in ("old_logprobs", "values", "advantages", "returns")}
+    fields = {name: zeros for name in ("old_logprobs", "ref_logprobs", "values", "advantages", "returns", "share", "count")}
+    fields["kl_coef"] = torch.tensor(algorithm.kl_coef)
     responses = len(longest) * config.per_prompt
     return Load(largest=MicroBatch(tokens=pack.tokens, rows=("the longest prompts",), fields=fields),
                 accumulates=len(packs) > algorithm.minibatches, num_tokens=0,
