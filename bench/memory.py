@@ -74,8 +74,9 @@ def _row(line: str, stage: str) -> str:
 
 
 def run(arguments: Sequence[str]) -> dict[str, Any]:
-    """Measure the named configurations, or all; returns and writes the results."""
-    results = {}
+    """Measure the named configurations, or all; returns and writes the results, beside those of others measured before."""
+    written = RESULTS / "memory.json"
+    results = json.loads(written.read_text(encoding="utf-8"))["results"] if arguments and written.is_file() else {}
     for name in arguments or CONFIGURATIONS:
         with tempfile.TemporaryDirectory() as directory:
             done = subprocess.run([sys.executable, "-m", "bench.memory", "--child", name, directory], text=True, check=True,
@@ -84,7 +85,7 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
         print(_line(results[name]), flush=True)
     report = {"processor": platform.machine(), "model": MODEL, "results": results}
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "memory.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    written.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report
 
 
