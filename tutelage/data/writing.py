@@ -181,7 +181,7 @@ def content_id(record: Record) -> str:
 
 
 def _turns(spoken: Messages) -> list[dict[str, Any]]:
-    return [{key: message.text if key == "content" else value for key, value in message.to_json().items()} for message in spoken]
+    return [{**message.to_json(), "content": message.text if message.content else None} for message in spoken]
 
 
 def _said(spoken: Messages, role: str) -> str | list[dict[str, Any]]:
