@@ -63,7 +63,8 @@ def test_every_format_has_a_row_here_and_each_kind_is_written_by_some():
 
 
 def test_what_a_row_says_besides_goes_to_meta(write):
-    (record,) = read_file(write([{"prompt": "a", "response": "b", "licence": "CC0", "n": 3, "nested": {"a": 1}, "none": None}])).records
+    row = {"prompt": "a", "response": "b", "licence": "CC0", "n": 3, "nested": {"a": 1}, "none": None}
+    (record,) = read_file(write([row])).records
     assert record.meta == {"licence": "CC0", "n": 3}
     exported = FORMATS["prompt-response"].write(read_file(write([{"prompt": "a", "response": "b", "score": 3}]),
                                                           format="prompt-response").records[0])
@@ -86,8 +87,9 @@ def test_tool_calls_are_kept_whichever_way_they_are_written(write):
               "tools": json.dumps(TOOLS)}
     theirs = read_file(write([shared])).records[0]
     assert theirs.tools == ours.tools and theirs.messages[1].tool_calls[0]["function"]["arguments"] == {"city": "武汉"}
-    bad = read_file(write([{"messages": [ASK, {**SAY, "tool_calls": [{"id": 1}]}]}, {"messages": [{**ASK, "tool_calls": [1]}, SAY]},
-                           {"messages": [ASK, SAY], "tools": "{}"}, {"messages": [ASK, SAY]}]))
+    bad = read_file(write([{"messages": [ASK, {**SAY, "tool_calls": [{"id": 1}]}]},
+                           {"messages": [{**ASK, "tool_calls": [1]}, SAY]}, {"messages": [ASK, SAY], "tools": "{}"},
+                           {"messages": [ASK, SAY]}]))
     assert len(bad.refusals) == 3
 
 
@@ -141,7 +143,8 @@ def test_every_way_to_rank_gives_the_same_places(write, row):
 
 
 def test_ranks_that_say_nothing_are_refused(write):
-    got = read_file(write([{"prompt": "a", "responses": ["x", "y"], "ranks": [1, 1]}, {"prompt": "a", "responses": ["x"], "ranks": [1]},
+    got = read_file(write([{"prompt": "a", "responses": ["x", "y"], "ranks": [1, 1]},
+                           {"prompt": "a", "responses": ["x"], "ranks": [1]},
                            {"prompt": "a", "responses": ["x", "y"], "ranks": [1]}, {"prompt": "a", "responses": ["x", "y"]},
                            {"prompt": "a", "responses": ["x", "y"], "ranking": [1, 2]}]), format="rankings")
     assert len(got.refusals) == 5
@@ -154,7 +157,8 @@ def test_labels_are_names_numbers_lists_or_switches(write, value, wanted):
 
 
 def test_a_seed_task_is_an_instruction_an_instance(write):
-    got = read_file(write([{"id": "t", "instruction": "Add.", "instances": [{"input": "1", "output": "2"}, {"input": "", "output": "3"}]},
+    both = [{"input": "1", "output": "2"}, {"input": "", "output": "3"}]
+    got = read_file(write([{"id": "t", "instruction": "Add.", "instances": both},
                            {"id": "u", "instruction": "Add.", "instances": []},
                            {"id": "v", "instruction": "Add.", "instances": [{"input": "1", "output": ""}]}]))
     assert [record.id for record in got.records] == ["t#1", "t#2"] and got.rows == [1, 1]
@@ -167,7 +171,7 @@ def test_columns_are_mapped_and_the_others_stay(write):
     assert got.format == "prompt-response" and got.records[0].messages[0].text == "Why?"
     assert got.records[0].response.text == "Because." and got.records[0].meta == {"topic": "t"}
     assert got.asked == {"columns": {"prompt": "question", "response": "answer.text.0"}}
-    with pytest.raises(ConfigError, match="no format reads 'promt'. Did you mean 'prompt'"):
+    with pytest.raises(ConfigError, match=r"no format reads 'promt'\. Did you mean 'prompt'"):
         read_file(write(rows), columns={"promt": "question"})
     assert parse_map(["prompt=question", "response=a=b"]) == {"prompt": "question", "response": "a=b"}
     for words in (["prompt"], ["=x"], ["prompt=a", "prompt=b"]):
@@ -184,7 +188,8 @@ def test_strict_refuses_the_file_at_its_first_bad_row(write):
 
 def test_a_converter_refuses_with_a_reason_and_never_otherwise():
     for format in FORMATS.values():
-        for row in ({}, {"prompt": None}, {"messages": {}}, {"instruction": 3, "output": []}, {"text": []}, {"chosen": 1, "rejected": 2}):
+        for row in ({}, {"prompt": None}, {"messages": {}}, {"instruction": 3, "output": []}, {"text": []},
+                    {"chosen": 1, "rejected": 2}):
             with pytest.raises(RowError):
                 format.read(row, "human")
     with pytest.raises(DataError, match="Keys seen: a, b"):

@@ -35,8 +35,8 @@ ROWS: dict[str, dict[str, Any]] = {
                               {"role": "tool", "content": "3", "tool_call_id": "c"}, SAY], "tools": [{"name": "f"}]},
     "prompt-response": {"prompt": "Why?", "response": "Because.", "id": "x"},
     "prompts": {"prompt": "Why?", "kind": "question", "key_facts": [["a"]]},
-    "sharegpt": {"conversations": [HUMAN, {"from": "function_call", "value": '{"name": "f"}'}, {"from": "observation", "value": "1"},
-                                   GPT]},
+    "sharegpt": {"conversations": [HUMAN, {"from": "function_call", "value": '{"name": "f"}'},
+                                   {"from": "observation", "value": "1"}, GPT]},
     "seed-tasks": {"id": "t", "instruction": "Add.", "instances": [{"input": "1", "output": "2"}] * 2},
     "text": {"text": "天地玄黄。", "licence": "CC0"},
     "labels": {"text": "Good.", "labels": ["praise", 2]},
@@ -47,8 +47,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "ratings": {"prompt": "Why?", "completions": [{"response": "a", "annotations": {"help": {"Rating": "3"}}}] * 2},
     "rankings": {"prompt": "Why?", "responses": ["a", "b", "c"], "ranks": [2, 1, 2]},
 }
-JUNK = [None, True, 0, -1.5, 1e400, 10 ** 30, float("nan"), "", " ", "\0", "😀", "\u2028", "\ud800", [], {}, [[]], [None], "x" * 3000,
-        {"role": "user"}, [{"role": "user", "content": None}], {"from": "gpt", "value": "x"}, "<|im_end|>", "\n\nHuman:", '"', ",", "["]
+JUNK = [None, True, 0, -1.5, 1e400, 10 ** 30, float("nan"), "", " ", "\0", "😀", "\u2028", "\ud800", [], {}, [[]], [None],
+        "x" * 3000, {"role": "user"}, [{"role": "user", "content": None}], {"from": "gpt", "value": "x"}, "<|im_end|>",
+        "\n\nHuman:", '"', ",", "["]
 
 
 def test_every_format_is_mutated() -> None:
@@ -114,7 +115,8 @@ def no_longer_than(seconds: int, what: str) -> Iterator[None]:
 def made(random_: random.Random) -> tuple[str, bytes, int | None]:
     """A file's name, its content, and how many rows an independent reader sees in it (None: nobody can say)."""
     rows = [mixed(random_) for _ in range(random_.randrange(0, 12))]
-    writer: Callable[[list[Any], random.Random], bytes] = random_.choice([lines, lines, lines, array, array, table, parquet, arrow])
+    writers: list[Callable[[list[Any], random.Random], bytes]] = [lines, lines, lines, array, array, table, parquet, arrow]
+    writer = random_.choice(writers)
     content = writer(rows, random_)
     if random_.random() < 0.5:
         content = damaged(content, random_)
