@@ -291,7 +291,8 @@ def test_two_responses_to_one_prompt_share_exactly_its_tokens(merging, talk):
         assert not any(rendered.response_mask[:len(shared)]) and all(rendered.response_mask[len(shared):])
 
 
-TOOLED = ("{% if tools %}{{ '<|im_start|>system\n' }}{% for tool in tools %}{{ tool | tojson }}{% endfor %}{{ '<|im_end|>\n' }}{% endif %}"
+TOOLED = ("{% if tools %}{{ '<|im_start|>system\n' }}{% for tool in tools %}{{ tool | tojson }}{% endfor %}"
+          "{{ '<|im_end|>\n' }}{% endif %}"
           "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] }}"
           "{% for call in message.tool_calls or [] %}{{ 'CALL ' }}{{ call.function.arguments | tojson }}{% endfor %}"
           "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
@@ -299,8 +300,8 @@ TOOLED = ("{% if tools %}{{ '<|im_start|>system\n' }}{% for tool in tools %}{{ t
 
 def test_tool_calls_are_rendered_by_the_template_and_trained_on(merging):
     call = {"type": "function", "function": {"name": "f", "arguments": '{"city": "<|im_end|>"}'}}
-    conversation = (Message.of("user", "Why?"), Message("assistant", (), (call,)), Message("tool", (Text("31"),), tool_call_id="c"),
-                    Message.of("assistant", "Hot."))
+    conversation = (Message.of("user", "Why?"), Message("assistant", (), (call,)),
+                    Message("tool", (Text("31"),), tool_call_id="c"), Message.of("assistant", "Hot."))
     template = ChatTemplate(merging, TOOLED)
     rendered = template.render(conversation, tools=({"name": "weather", "about": "<|im_start|>"},))
     trained = merging.decode([token for token, label in zip(rendered.ids, rendered.response_mask, strict=True) if label])
