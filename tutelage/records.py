@@ -89,12 +89,26 @@ def messages_from_json(values: Sequence[Mapping[str, Any]]) -> Messages:
 _canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
-def canonical_messages(messages: Sequence[Message]) -> str:
-    """Canonical JSON of `messages_to_json(messages)`, put together by hand: most of an import's time is this."""
-    return "[" + ",".join([
-        f'{{"content":[{{"text":{_quoted(message.text)},"type":"text"}}],"role":"{message.role}"}}'
+_written_lately: dict[int, tuple[Messages, str]] = {}
+
+
+def canonical_messages(messages: Messages) -> str:
+    """Canonical JSON of `messages_to_json(messages)`, put together by hand: most of an import's time is this.
+
+    Its name and its line in a row file want it of the same messages one after the other, so the last few are kept.
+    """
+    kept = _written_lately.get(id(messages))
+    if kept is not None and kept[0] is messages:
+        return kept[1]
+    text = "[" + ",".join([
+        f'{{"content":[{{"text":{_quoted(message.content[0].text)},"type":"text"}}],"role":"{message.role}"}}'
         if len(message.content) == 1 and not (message.tool_calls or message.name or message.tool_call_id)
         else _canonical(message.to_json()) for message in messages]) + "]"
+    if len(text) < 1 << 16:      # long ones are not worth their memory
+        if len(_written_lately) >= 8:
+            _written_lately.clear()
+        _written_lately[id(messages)] = messages, text
+    return text
 
 
 def record_id(*parts: Any) -> str:
@@ -102,7 +116,7 @@ def record_id(*parts: Any) -> str:
     return _named(_canonical(parts))
 
 
-def messages_id(kind: str, *parts: Sequence[Message]) -> str:
+def messages_id(kind: str, *parts: Messages) -> str:
     """`record_id` of parts that are all messages."""
     return _named(f'["{kind}",{",".join(map(canonical_messages, parts))}]')
 

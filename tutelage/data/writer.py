@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
+from json.encoder import encode_basestring as _quoted
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -122,13 +123,12 @@ class _Tally:
         self.files: list[dict[str, Any]] = []
         self.reasons: Counter[str] = Counter()
         self._ids = array("Q")            # 8 bytes a record, by its content
-        self._annotators: set[str] = set()
+        self._annotators: set[str | None] = set()
 
     def add(self, record: Record) -> None:
         # A record that the row did not name is named by its content.
         self._ids.append(int(record.id if _CONTENT_ID.fullmatch(record.id) else content_id(record), 16))
-        if (annotator := getattr(record, "annotator", None)) is not None:
-            self._annotators.add(annotator)
+        self._annotators.add(getattr(record, "annotator", None))
 
     def refuse(self, reason: str) -> None:
         if reason in self.reasons or len(self.reasons) < REASONS_COUNTED:
@@ -138,7 +138,7 @@ class _Tally:
     def facts(self) -> dict[str, Any]:
         total = {name: sum(each[name] for each in self.files) for name in ("read", "kept", "refused")}
         return {**total, "files": self.files, "duplicates": len(self._ids) - _different(self._ids),
-                "annotators": sorted(self._annotators)}
+                "annotators": sorted(each for each in self._annotators if each)}
 
 
 def _different(numbers: array[int]) -> int:
@@ -173,7 +173,7 @@ def _line(record: Any, file: str, number: int, file_salt: bytes, place: str) -> 
     text = record.canonical().encode()
     salt = hashlib.sha256(file_salt + place.encode()).digest()[:16]
     digest = hmac.digest(salt, text, "sha256")
-    head = (f'{{"id": {_readable(record.id)}, "file": {file}, "row": {number}, "salt": "{salt.hex()}", '
+    head = (f'{{"id": {_quoted(record.id)}, "file": {file}, "row": {number}, "salt": "{salt.hex()}", '
             f'"hash": "{digest.hex()}"')
     return _Line(head, digest, text, record)
 
