@@ -199,7 +199,7 @@ class Document(Record):
 
     id: str
     text: str
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +213,7 @@ class Prompt(Record):
     messages: Messages
     kind: str = ""
     key_facts: tuple[tuple[str, ...], ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,8 +226,8 @@ class Instruction(Record):
     id: str
     messages: Messages
     annotator: AnnotatorKind = "human"
-    tools: tuple[Mapping[str, Any], ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    tools: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def prompt(self) -> Messages:
@@ -249,7 +249,7 @@ class Label(Record):
     annotator: AnnotatorKind = "human"
     person: str = ""
     judgment_ids: tuple[str, ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +266,7 @@ class _Term(Record):
     annotator: AnnotatorKind = "human"
     person: str = ""
     judgment_ids: tuple[str, ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +292,7 @@ class Rating(_Term):
     """A response and its scores by aspect (helpful, correct …); higher is better."""
 
     response: Messages
-    scores: Mapping[str, float]
+    scores: Mapping[str, float] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

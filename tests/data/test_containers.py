@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import io
 import json
@@ -22,7 +21,7 @@ from tutelage.data.commands import data
 from tutelage.data.containers import recognise
 from tutelage.data.sources import open_file, read_file
 from tutelage.data.writer import write_dataset
-from tutelage.errors import DataError, ProjectError
+from tutelage.errors import DataError, DiskError
 from tutelage.options import Options
 
 ROWS = [{"prompt": "为什么？😀", "chosen": "因为, \"so\"\nit is", "rejected": "No.", "margin": 0.5},
@@ -200,7 +199,7 @@ def test_a_disk_that_is_full_leaves_nothing_and_says_so(write, project):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
         for ratio in (0.0, 0.2):
-            with pytest.raises(ProjectError, match=f"cannot be written .*{os.strerror(errno.EFBIG)}"):
+            with pytest.raises(DiskError, match="could not be written: the file is larger than allowed"):
                 write_dataset(project, "demo", [open_file(path)], ratio)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

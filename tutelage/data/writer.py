@@ -13,22 +13,24 @@ import json
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from json.encoder import encode_basestring as _quoted
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from tutelage.data.erasure import is_erased
 from tutelage.data.fingerprints import held_out, prompt_key
 from tutelage.data.formats import FORMATS, READER
 from tutelage.data.sources import Readable
 from tutelage.data.writing import content_id
-from tutelage.errors import ArtifactError, ConfigError, DataError, ProjectError
+from tutelage.errors import ConfigError, DataError
 from tutelage.lineage import Manifest
 from tutelage.project import Artifact, Project, check_name
 from tutelage.records import Record
 
+Erased = Callable[[Mapping[str, Any]], bool]      # of an id and a hash
 REASONS_COUNTED = 1000      # different ones; a file of a million rows that are bad each in its own way is still one message
 _CONTENT_ID = re.compile("[0-9a-f]{16}")
 _readable = json.JSONEncoder(ensure_ascii=False).encode
@@ -41,7 +43,7 @@ def write_dataset(project: Project, name: str, sources: Sequence[Readable], spli
         DataError: if no row is kept, the files hold records of different kinds, or one cannot be read to its end. Nothing is
             left of the artifact then.
         ConfigError: if `split_ratio` is not in [0, 1).
-        ProjectError: if the project cannot be written to: no space, no permission.
+        DiskError: if the project cannot be written to: no space, no permission.
     """
     check_name(name)
     if not 0.0 <= split_ratio < 1.0:
@@ -55,16 +57,9 @@ def write_dataset(project: Project, name: str, sources: Sequence[Readable], spli
                 "asked": [dict(each.asked) for each in sources]})
     if (existing := project.made_from(manifest.key)) is not None:
         return existing
-    try:
-        with project.writing(manifest) as directory:
-            facts.update(_write(directory, sources, names, split_ratio, seed))
-    except OSError as error:
-        raise ProjectError(f"dataset/{name} cannot be written in {project.root}: {error.strerror or error}. Nothing of it is "
-                           "left; make room or use another --project, and import again.") from None
-    made = project.made_from(manifest.key)
-    if made is None:
-        raise ArtifactError(f"dataset/{name} was written and is gone. Is something else deleting in {project.root}?")
-    return made
+    with project.writing(manifest) as draft:
+        facts.update(_write(draft.path, sources, names, split_ratio, seed, is_erased(project.ledger)))
+    return draft.artifact
 
 
 def _one_kind(sources: Sequence[Readable]) -> str:
@@ -85,14 +80,15 @@ def _file_names(sources: Sequence[Readable]) -> list[str]:
     return names
 
 
-def _write(directory: Path, sources: Sequence[Readable], names: Sequence[str], ratio: float, seed: int) -> dict[str, Any]:
+def _write(directory: Path, sources: Sequence[Readable], names: Sequence[str], ratio: float, seed: int,
+           erased: Erased) -> dict[str, Any]:
     """Write all files of the artifact; its facts."""
     with ExitStack() as files:
         def create(name: str) -> BinaryIO:
             return files.enter_context(open(directory / name, "wb", buffering=1 << 20))
 
         tally, output = _Tally(), _Output(create("rows.jsonl"), {"train": create("train.jsonl")})
-        rows = _rows(sources, names, create("refusals.jsonl"), tally)
+        rows = _rows(sources, names, create("refusals.jsonl"), tally, erased)
         if ratio > 0:
             output.splits["heldout"] = create("heldout.jsonl")
             for row, split in _divided(rows, directory / ".spool", ratio, seed):
@@ -147,23 +143,30 @@ def _different(numbers: array[int]) -> int:
     return len(numpy.unique(numpy.frombuffer(numbers, dtype=numpy.uint64))) if numbers else 0
 
 
-def _rows(sources: Sequence[Readable], names: Sequence[str], refusals: BinaryIO, tally: _Tally) -> Iterator[_Line]:
-    """Every record of every file, once; what is no record goes to `refusals`."""
+def _rows(sources: Sequence[Readable], names: Sequence[str], refusals: BinaryIO, tally: _Tally,
+          erased: Erased) -> Iterator[_Line]:
+    """Every record of every file, once; what is no record goes to `refusals`. A row that was erased from this project does
+    not come back with its file.
+    """
     for file, source in zip(names, sources, strict=True):
         counts: dict[str, Any] = {"file": file, "format": source.format, "read": 0, "kept": 0, "refused": 0}
         tally.files.append(counts)
         salt, named = bytes.fromhex(source.salt), _readable(file)
         for number, records, reason in source.outcomes():
             counts["read"] += 1
-            if not records:
+            lines = [_line(record, named, number, salt, f"{number}.{place}" if place else str(number))
+                     for place, record in enumerate(records)]
+            lines = [line for line in lines if not erased({"id": line.record.id, "hash": line.hash.hex()})]
+            if not lines:
+                reason = reason or "it was erased from this project"
                 counts["refused"] += 1
                 tally.refuse(reason)
                 refusals.write((_readable({"file": file, "row": number, "reason": reason}) + "\n").encode())
                 continue
             counts["kept"] += 1
-            for place, record in enumerate(records):
-                tally.add(record)
-                yield _line(record, named, number, salt, f"{number}.{place}" if place else str(number))
+            for line in lines:
+                tally.add(line.record)
+                yield line
 
 
 def _line(record: Any, file: str, number: int, file_salt: bytes, place: str) -> _Line:
