@@ -7,22 +7,24 @@ import hmac
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tutelage.data.formats import Record
 from tutelage.errors import ArtifactError
 from tutelage.lineage import canonical_json
 from tutelage.project import Artifact
-from tutelage.records import Message, Preference
+from tutelage.records import Document, Label, Message, Prompt, Record
 
 ROWS = "rows.jsonl"      # of an artifact that lists its rows: one line a row, in the order of its row files
 
 
 def prompt_key(record: Record) -> str:
-    """What makes two records ask the same: the first thing the user says, blanks and width of characters aside."""
-    messages: Sequence[Message] = record.prompt if isinstance(record, Preference) else record.messages
+    """What makes two records ask the same, blanks and width of characters aside: the first thing the user says, of a record
+    without a prompt its whole text.
+    """
+    if isinstance(record, Document | Label):
+        return " ".join(unicodedata.normalize("NFKC", record.text).split())
+    messages: Sequence[Message] = record.messages if isinstance(record, Prompt) else record.prompt      # type: ignore[attr-defined]
     asked = next((message.text for message in messages if message.role == "user"), "")
     return " ".join(unicodedata.normalize("NFKC", asked).split())
 
@@ -42,26 +44,6 @@ def held_out(keys: Iterable[str], ratio: float, seed: int) -> set[str]:
         elif len(chosen) == len(places):
             chosen.discard(max(places, key=lambda key: places[key]))
     return chosen
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A record, the file and row it came from, and that file's salt (`Imported.salt`)."""
-
-    file: str
-    number: int
-    record: Record
-    salt: str
-
-    def line(self, split: str) -> dict[str, Any]:
-        """Its line in `rows.jsonl`. The hash can be made again from the row's text and salt.
-
-        The salt follows from the whole source file, not from its published sha256: once a row is erased with its salt,
-        the hash that is left tells nobody who guesses what it was.
-        """
-        salt = hmac.new(bytes.fromhex(self.salt), str(self.number).encode(), "sha256").hexdigest()[:32]
-        return {"id": self.record.id, "file": self.file, "row": self.number, "split": split, "salt": salt,
-                "hash": row_hash(self.record.to_json(), salt)}
 
 
 def row_hash(value: Mapping[str, Any], salt: str) -> str:
