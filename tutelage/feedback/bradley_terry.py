@@ -149,9 +149,8 @@ class Posterior:
         pull = data.weight * (data.outcome - 0.5 - (np.exp(won) - np.exp(lost)) / 2)      # d log P / d eta
         gradient = np.zeros_like(x)
         on_s = pull * reliability[data.judge]
-        np.add.at(gradient, data.a, -on_s)
-        np.add.at(gradient, data.b, on_s)
         start = self.bounds
+        gradient[:start[1]] = np.bincount(data.b, on_s, data.num_items) - np.bincount(data.a, on_s, data.num_items)
         gradient[start[1]:start[2]] = -np.bincount(data.judge, pull * difference, data.num_judges)
         gradient[start[2]:start[3]] = -np.bincount(data.judge, pull * data.side, data.num_judges)
         gradient[start[3]] = -(data.weight * ((data.outcome == 0.5) - np.exp(tied))).sum()
@@ -174,7 +173,8 @@ def fit_comparisons(data: Comparisons, spreads: Spreads = Spreads()) -> Fit:
 
 def _fit(posterior: Posterior, start: Array, polish: bool) -> Fit:
     scale = max(1.0, float(posterior.data.weight.sum()))
-    options = {"maxiter": 2_000, "maxfun": 4_000, "ftol": 1e-15, "gtol": 1e-7, "maxcor": 30}
+    options = {"maxiter": 2_000, "maxfun": 4_000, "maxcor": 30, "ftol": 1e-15 if polish else 1e-9,
+               "gtol": 1e-7 if polish else 1e-3}
     found = optimize.minimize(posterior, start, jac=True, method="L-BFGS-B", options=options)
     x = _newton(posterior, found.x, _POLISHED) if polish else found.x
     objective, gradient = posterior(x)
