@@ -6,9 +6,8 @@ its content and kept once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from tutelage.errors import DataError
 from tutelage.feedback.exchange.records import told_of
@@ -19,7 +18,8 @@ from tutelage.store import Store
 BATCH = 500
 REFUSALS_KEPT = 1_000
 
-Row = tuple[str, Callable[[], Iterable[Told]]]       # how a message names it, and what it tells
+Whole = tuple[list[Sample], Judgment]                # a judgment as a store of ours kept it
+Row = tuple[str, Callable[[], Iterable[Told | Whole]]]       # how a message names it, and what it tells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,6 @@ class Taken:
     num_refused: int
     refused: tuple[tuple[str, str], ...]   # (row or record, why): the first ones
     people: tuple[str, ...] = ()
-    left_out: Mapping[str, int] = field(default_factory=dict)      # parts of rows that were not carried, by what they are
 
 
 def import_preferences(store: Store, records: Iterable[Record], person: str, annotator: AnnotatorKind = "human") -> Taken:
@@ -44,9 +43,10 @@ def import_preferences(store: Store, records: Iterable[Record], person: str, ann
     Raises:
         StoreError: if the person is unknown or of another kind. Nothing is kept then.
     """
-    rows = ((str(getattr(record, "id", "")), lambda record=record: [replace(told_of(record), person="")])
-            for record in records)
-    return take(store, rows, person, annotator)
+    def row(record: Record) -> Row:
+        return record.id, lambda: [replace(told_of(record), person="")]
+
+    return take(store, map(row, records), person, annotator)
 
 
 def take(store: Store, rows: Iterable[Row], person: str, annotator: AnnotatorKind = "human",
@@ -88,13 +88,16 @@ class _Tally:
 
 
 def _judgments(rows: Iterable[Row], person: str, annotator: AnnotatorKind,
-               tally: _Tally) -> Iterator[tuple[list[Sample], Judgment]]:
+               tally: _Tally) -> Iterator[Whole]:
     """What is told, row by row; a row of which one part is refused is refused whole."""
     for name, tell in rows:
         tally.rows += 1
         try:
             made, rounded = [], 0
             for told in tell():
+                if not isinstance(told, Told):
+                    made.append(told)
+                    continue
                 if told.annotator not in (None, annotator) and not told.person:
                     raise DataError(f"says that it was judged by a {told.annotator} annotator, not a {annotator} one")
                 made.append(judgment_of(told, told.person or person, told.annotator or annotator))
@@ -106,8 +109,8 @@ def _judgments(rows: Iterable[Row], person: str, annotator: AnnotatorKind,
         yield from made
 
 
-def _batches(judgments: Iterator[Any]) -> Iterator[list[Any]]:
-    batch: list[Any] = []
+def _batches(judgments: Iterator[Whole]) -> Iterator[list[Whole]]:
+    batch: list[Whole] = []
     for each in judgments:
         batch.append(each)
         if len(batch) >= BATCH:
