@@ -56,7 +56,7 @@ def reward(project: str | Path | Project, **settings: Any) -> Artifact:
         if config.data != "feedback":
             return train_reward(opened, config)
         with Store.open(opened.store_place) as store:
-            terms, who = preferences(store), people(store)
+            terms, who = preferences(store, method=config.aggregation), people(store)
         return train_reward(opened, config, terms, people=who)
 
 
