@@ -18,7 +18,8 @@ from postgres import Server
 @pytest.fixture(scope="session")
 def tiny_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Llama with its tokenizer, as `--model` takes it."""
-    from tutelage.models.load import save_policy       # torch takes seconds, and many tests need none
+    # Here, because torch takes seconds and many tests need none.
+    from tutelage.models.load import save_policy
     from tutelage.models.policy import Policy
     from tutelage.models.tiny import tiny_model, tiny_tokenizer
 
