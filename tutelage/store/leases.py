@@ -1,8 +1,8 @@
 """The statements that give tasks out and take them back. Each runs inside the caller's transaction.
 
 Locks are taken in one order, so that nobody waits in a circle: person, task, item. PostgreSQL hands out items with FOR
-NO KEY UPDATE SKIP LOCKED, which lets rows that refer to them in; SQLite's writer is alone from its BEGIN on. What counts is one statement either way: an item's
-`taken` is raised only where it is still below the overlap.
+NO KEY UPDATE SKIP LOCKED, which lets rows that refer to them in; SQLite's writer is alone from its BEGIN on. What counts
+is one statement either way: an item's `taken` is raised only where it is still below the overlap.
 """
 
 from __future__ import annotations
