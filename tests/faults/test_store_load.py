@@ -15,16 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-for folder in (ROOT / "tests", ROOT / "tests" / "store"):
-    sys.path.insert(0, str(folder))
 from campaign_records import NOW, check
 from postgres import Server, programs
 from store_records import a_prompt, a_sample
 
 from tutelage.store import NewItem, Store, Terms
 
+ROOT = Path(__file__).parents[2]
 PER_PROMPT = 5             # samples a prompt, so ten pairs
 ENGINES = ["sqlite", "postgresql"] if programs() or os.environ.get("CI") else ["sqlite"]
 

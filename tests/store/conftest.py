@@ -21,11 +21,15 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=ENGINES)
-def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Path | str]:
-    """Places of stores that do not exist yet, all on the engine of this round."""
-    if request.param == "postgresql":
-        server = request.getfixturevalue("postgres")
-        return server.new_store
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def new_place(request: pytest.FixtureRequest, tmp_path: Path, engine: str) -> Callable[[], Path | str]:
+    """Places of stores with nothing in them, all on one engine."""
+    if engine == "postgresql":
+        return request.getfixturevalue("postgres").new_store
     places = iter(["feedback.db", *(f"other{i}.db" for i in range(9))])
     return lambda: tmp_path / next(places)
 

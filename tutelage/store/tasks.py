@@ -18,11 +18,9 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from tutelage.errors import StoreError
-from tutelage.records import Judgment, record_id
 from tutelage.store import admission, leases, rows
 from tutelage.store.campaigns import find_campaign
 from tutelage.store.database import Database
-from tutelage.store.people import find_person
 from tutelage.store.questions import Plan, Receipt, Task
 from tutelage.store.schema import judgments
 from tutelage.store.schema_campaigns import answers, tasks, withdrawals
@@ -83,9 +81,8 @@ class Tasks:
             key = f"{person}/{key}"
             if known := connection.execute(select(judgments).where(judgments.c.idempotency_key == key)).mappings().first():
                 return _receipt_of_before(connection, row, known, answer)
-            judgment = _judgment(leases.load(connection, [task])[0], person, answer, row["judgment_id"],
-                                 find_person(connection, person)["annotator"])
-            admission.admit_judgments(connection, [judgment], {judgment.id: key})
+            judgment = leases.judgment(connection, row, answer)
+            admission.admit_answer(connection, judgment, key)
             connection.execute(insert(answers), [{"judgment_id": judgment.id, "task_id": task, "received_at": now,
                                                   "timings": rows.plain_json(timings or {}, "the timings")}])
             state = leases.answered(connection, row, judgment.id, is_right)
@@ -153,14 +150,6 @@ class Tasks:
 
 def _unknown(task: str) -> Task:
     raise StoreError(f"there is no task {task!r}.")
-
-
-def _judgment(task: Task, person: str, answer: Mapping[str, Any], before: str | None, annotator: Any) -> Judgment:
-    """Named by its task too, so that a planned repeat is a judgment of its own whatever it says."""
-    shown = [sample.id for sample in task.samples]
-    name = record_id("judgment", task.id, shown, dict(answer), task.guideline, before)
-    return Judgment(id=name, kind=task.kind, annotator_id=person, annotator=annotator, prompt=task.prompt,
-                    samples=tuple(shown), answer=dict(answer), guideline=task.guideline, supersedes=before)
 
 
 def _receipt_of_before(connection: Connection, row: Mapping[str, Any], known: Mapping[Any, Any],
