@@ -61,6 +61,16 @@ def test_it_beats_the_vote_and_names_who_lies_and_who_leans(seed: int) -> None:
         "ada": (), "bob": (), "cyd": (), "liar": ("contradicts",), "leaner": ("leans_first",)}
 
 
+def test_a_judges_numbers_lie_in_their_intervals_and_the_usual_judge_is_one() -> None:
+    heard, _ = said(0)
+    twins = [Heard(f"{each.judge}'s twin", each.term, each.chosen_first) for each in heard]
+    found = judges([*heard, *twins], resamples=40)
+    for judge in found:
+        assert judge.reliability.low <= judge.reliability.value <= judge.reliability.high, judge
+        assert judge.position.low <= judge.position.value <= judge.position.high, judge
+    assert float(np.median([judge.reliability.value for judge in found])) == pytest.approx(1.0)
+
+
 def test_with_honest_judges_it_agrees_with_the_vote() -> None:
     heard, worth = said(1)
     honest = [each for each in heard if each.judge in ("ada", "bob", "cyd")]
