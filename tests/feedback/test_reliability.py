@@ -7,7 +7,7 @@ import pytest
 from feedback_records import PASTA, ask, say
 
 from tutelage.errors import UsageError
-from tutelage.feedback.aggregation import Heard, combine, heard_of, preferences
+from tutelage.feedback.aggregation import Heard, combine, heard_of, people, preferences
 from tutelage.feedback.kinds import new_judgment
 from tutelage.feedback.reliability import REMARKS, Judge, combine_by_reliability, judges
 from tutelage.records import Preference, Sample
@@ -155,3 +155,14 @@ def test_the_store_is_aggregated_by_the_method_asked_for(store: Store) -> None:
 def test_remarks_are_in_both_languages() -> None:
     assert all(set(words) == {"en", "zh-CN"} for words in REMARKS.values())
     assert Judge.__doc__ and "reliability" in Judge.__doc__
+
+
+@pytest.mark.parametrize("method", ["vote", "reliability"])
+def test_judgments_over_samples_that_are_gone_do_not_count(store: Store, method: str) -> None:
+    a, b, c = (say(PASTA, text) for text in ("Stir it.", "Hm.", "Use salt."))
+    store.add_person("ada", "human", "Ada")
+    store.add_judgments([new_judgment("comparison", "ada", "human", PASTA, pair, {"winner": "a", "strength": 1})
+                         for pair in [(a.id, b.id), (a.id, c.id)]], samples=[a, b, c])
+    [term] = preferences(store, method=method, without={c.id})
+    assert (term.chosen, term.rejected) == (a.response, b.response)
+    assert people(store, {c.id})["ada"]["judgments"] == 1
