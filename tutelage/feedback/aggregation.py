@@ -43,8 +43,8 @@ class Heard:
     chosen_first: bool | None = None
 
 
-def preferences(store: Store, annotator: AnnotatorKind | None = None, method: str = "vote",
-                without: Set[str] = frozenset()) -> list[Preference]:
+def preferences(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset(),
+                method: str = "vote") -> list[Preference]:
     """Every current judgment that says which of two is better, as terms, by content id; those over samples `without`
     names are left out.
 
