@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tutelage.data.chat import ChatTemplate
-from tutelage.models.load import save_policy
-from tutelage.models.policy import Policy
-from tutelage.models.tiny import tiny_model, tiny_tokenizer
 from tutelage.project import Project
 from tutelage.records import Message, Messages, Preference, record_id
+
+sys.path.insert(0, str(Path(__file__).parent))       # where `postgres` is
+from postgres import Server
+
+if TYPE_CHECKING:
+    from tutelage.data.chat import ChatTemplate
 
 
 @pytest.fixture(scope="session")
 def tiny_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Llama with its tokenizer, as `--model` takes it."""
+    # Here, because torch takes seconds and many tests need none.
+    from tutelage.models.load import save_policy
+    from tutelage.models.policy import Policy
+    from tutelage.models.tiny import tiny_model, tiny_tokenizer
+
     directory = tmp_path_factory.mktemp("models") / "tiny"
     save_policy(Policy(tiny_model()), tiny_tokenizer(), directory)
     return directory
@@ -41,6 +49,13 @@ def instructions(tmp_path: Path) -> Callable[[Sequence[tuple[str, str]]], str]:
     return write
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for the tests that want one."""
+    with Server() as server:
+        yield server
+
+
 def said(text: str) -> Messages:
     return (Message.of("assistant", text),)
 
@@ -59,4 +74,7 @@ def preference() -> Callable[..., Preference]:
 
 @pytest.fixture(scope="session")
 def template() -> ChatTemplate:
+    from tutelage.data.chat import ChatTemplate
+    from tutelage.models.tiny import tiny_tokenizer
+
     return ChatTemplate.of(tiny_tokenizer())

@@ -55,7 +55,7 @@ SECOND: dict[tuple[str, str], str] = {
     ("runs", "resume"): "tutelage.resuming:resume",
 }
 
-_HELP = """usage: tutelage COMMAND [WORDS] [--project DIR] [--json] [--seed N] [--debug]
+_HELP = """usage: tutelage COMMAND [WORDS] [--project DIR] [--store URL] [--json] [--seed N] [--debug]
 
 Teach a language model with instructions and human feedback.
 
@@ -64,6 +64,7 @@ commands:
 
 options of every command:
   --project DIR  the project to work in (default: the nearest parent with tutelage.toml, else this directory)
+  --store URL    the feedback store of a team, postgresql://person@host/database (default: the project's own file)
   --json         one JSON object as the last line of stdout; everything else on stderr
   --seed N       seed of every random choice
   --debug        show the traceback of an error

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from tutelage import disk
-from tutelage.errors import ArtifactError, LockedError, ProjectError
+from tutelage.config import read_toml
+from tutelage.errors import ArtifactError, ConfigError, LockedError, ProjectError
 from tutelage.ledger import LOG, Ledger
 from tutelage.lineage import Manifest, changed_files, tree_hashes
 
@@ -104,6 +105,7 @@ class Project:
     """A directory all commands work inside. Make one with `init`, find one with `open`."""
 
     root: Path
+    store_url: str = ""                # of --store; "" leaves it to tutelage.toml
     asked: Asked = field(default_factory=Asked, compare=False)
 
     @classmethod
@@ -119,7 +121,7 @@ class Project:
         return cls(directory.resolve())
 
     @classmethod
-    def open(cls, directory: Path | None = None) -> Project:
+    def open(cls, directory: Path | None = None, store_url: str = "") -> Project:
         """The project at `directory`, else the nearest parent with `tutelage.toml`, else the current directory.
 
         Nothing is written: the current directory becomes a project when a command that writes takes its `lock`.
@@ -130,13 +132,29 @@ class Project:
         if directory is not None:
             if not (directory / MARKER).is_file():
                 raise ProjectError(f"{directory} is not a project: it has no {MARKER}. Make one: tutelage init {directory}")
-            return cls(directory.resolve())
+            return cls(directory.resolve(), store_url)
         here = Path.cwd()
-        return cls(next((each for each in (here, *here.parents) if (each / MARKER).is_file()), here))
+        return cls(next((each for each in (here, *here.parents) if (each / MARKER).is_file()), here), store_url)
 
     @property
     def store_path(self) -> Path:
         return self.root / "feedback.db"
+
+    @property
+    def store_place(self) -> Path | str:
+        """Where the feedback store is: the URL of `--store`, else `[store] url` of tutelage.toml, else `store_path`.
+
+        Raises:
+            ConfigError: if `[store]` holds anything else.
+        """
+        if self.store_url:
+            return self.store_url
+        marker = self.root / MARKER
+        table = read_toml(marker).get("store", {}) if marker.is_file() else {}
+        if not isinstance(table, dict) or set(table) - {"url"} or not isinstance(table.get("url", ""), str):
+            raise ConfigError(f"{marker} has a [store] that is not understood; wanted one key, url, with a text: "
+                              'url = "postgresql://person@host/database".')
+        return table.get("url") or self.store_path
 
     @property
     def runs(self) -> Path:

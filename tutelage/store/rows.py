@@ -18,6 +18,14 @@ def _hash(value: Any, what: str) -> str:
         raise StoreError(f"{what} cannot be kept: {error}. Its values must be plain, finite JSON.") from None
 
 
+def plain_json(value: Mapping[str, Any], what: str) -> str:
+    """Canonical JSON, or a StoreError that names `what`."""
+    try:
+        return canonical_json(dict(value))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{what} cannot be kept: {error}. Its values must be plain, finite JSON.") from None
+
+
 def prompt_hash(prompt: Prompt) -> str:
     return _hash(prompt.to_json(), f"prompt {prompt.id!r}")
 
@@ -26,7 +34,7 @@ def prompt_row(prompt: Prompt) -> dict[str, Any]:
     return {"hash": prompt_hash(prompt), "id": prompt.id, "body": canonical_json(prompt.to_json())}
 
 
-def prompt_from_row(row: Mapping[str, Any]) -> Prompt:
+def prompt_from_row(row: Mapping[Any, Any]) -> Prompt:
     return Prompt.from_json(json.loads(row["prompt_body"]))
 
 
@@ -39,7 +47,7 @@ def sample_row(sample: Sample) -> dict[str, Any]:
             "policy": sample.policy, "text": sample.text, "body": canonical_json(rest), "hash": digest}
 
 
-def sample_from_row(row: Mapping[str, Any]) -> Sample:
+def sample_from_row(row: Mapping[Any, Any]) -> Sample:
     return Sample.from_json({"id": row["id"], "prompt": json.loads(row["prompt_body"]), "text": row["text"],
                              "policy": row["policy"], **json.loads(row["body"])})
 
