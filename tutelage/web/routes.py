@@ -1,0 +1,70 @@
+"""Routes that say who may take them. There is no way to add one that does not.
+
+    routes = Routes()
+
+    @routes.get("/campaigns", roles={"lead"})
+    def campaigns(request: Request) -> Response: ...
+
+`roles` is a set of roles, any of which opens the door, or `SIGNED_IN`, or `EVERYBODY`. The guard runs before the
+function does; a form or an API call that changes something has shown its token by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.routing import APIRoute
+
+from tutelage.web.visitors import admit
+
+ROLES = ("annotator", "reviewer", "lead", "admin")
+EVERYBODY = frozenset({"everybody"})
+SIGNED_IN = frozenset({"signed in"})
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+class Routes:
+    """The routes of one room, each with those who may take it."""
+
+    def __init__(self) -> None:
+        self.router = APIRouter()
+
+    def get(self, path: str, *, roles: Collection[str]) -> Callable[[Endpoint], Endpoint]:
+        return self._add("GET", path, roles)
+
+    def post(self, path: str, *, roles: Collection[str]) -> Callable[[Endpoint], Endpoint]:
+        return self._add("POST", path, roles)
+
+    def _add(self, method: str, path: str, roles: Collection[str]) -> Callable[[Endpoint], Endpoint]:
+        wanted = frozenset(roles)
+        unknown = wanted - {*ROLES, *EVERYBODY, *SIGNED_IN}
+        if not wanted or unknown:
+            raise ValueError(f"{method} {path} is for {sorted(unknown) or 'nobody'}; wanted roles out of {', '.join(ROLES)}.")
+
+        async def guard(request: Request) -> None:
+            await admit(request, wanted)
+
+        def add(endpoint: Endpoint) -> Endpoint:
+            self.router.add_api_route(path, endpoint, methods=[method], dependencies=[Depends(guard)],
+                                      response_model=None, openapi_extra={"roles": sorted(wanted)})
+            return endpoint
+        return add
+
+
+def doors(app: FastAPI) -> dict[tuple[str, str], frozenset[str]]:
+    """(method, path) -> who may take it, for every route of the app.
+
+    Raises:
+        ValueError: if a route says nothing of it, which only one that went past `Routes` can.
+    """
+    found = {}
+    for route in app.routes:
+        roles = (route.openapi_extra or {}).get("roles") if isinstance(route, APIRoute) else None
+        if not isinstance(route, APIRoute) or not roles:
+            raise ValueError(f"the route {getattr(route, 'path', route)!r} does not say who may take it; add it by Routes.")
+        for method in route.methods:
+            found[method, route.path] = frozenset(roles)
+    return found
