@@ -78,7 +78,10 @@ def record_id(*parts: Any) -> str:
 
 
 class Record:
-    """What a file's row or a judgment becomes. As JSON a field at its default is left out."""
+    """What a file's row or a judgment becomes. As JSON a field at its default is left out.
+
+    Mappings (`meta`, `scores` …) count in comparisons but not in the hash, so that records can be keys.
+    """
 
     __slots__ = ()
 
@@ -122,7 +125,7 @@ class Document(Record):
 
     id: str
     text: str
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,21 +139,24 @@ class Prompt(Record):
     messages: Messages
     kind: str = ""
     key_facts: tuple[tuple[str, ...], ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction(Record):
     """A conversation whose assistant turns are wanted responses; the last message is one of them.
 
-    `annotator` says who wrote the responses, `tools` holds JSON schemas of what the assistant may call.
+    `annotator` and `person` say who wrote the responses, `judgment_ids` in which of the store's rows, `tools` holds JSON
+    schemas of what the assistant may call.
     """
 
     id: str
     messages: Messages
     annotator: AnnotatorKind = "human"
-    tools: tuple[Mapping[str, Any], ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    person: str = ""
+    judgment_ids: tuple[str, ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def prompt(self) -> Messages:
@@ -172,7 +178,7 @@ class Label(Record):
     annotator: AnnotatorKind = "human"
     person: str = ""
     judgment_ids: tuple[str, ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +195,7 @@ class _Term(Record):
     annotator: AnnotatorKind = "human"
     person: str = ""
     judgment_ids: tuple[str, ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +221,7 @@ class Rating(_Term):
     """A response and its scores by aspect (helpful, correct …); higher is better."""
 
     response: Messages
-    scores: Mapping[str, float]
+    scores: Mapping[str, float] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +230,25 @@ class Thumb(_Term):
 
     response: Messages
     up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Critique(_Term):
+    """What somebody said of a response in words; of the prompt or of all that was shown, where there is no response."""
+
+    text: str
+    response: Messages = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked(_Term):
+    """A response and the passages somebody marked in it: `{start, end, mark}`, and a `note` where there is one.
+
+    Offsets count Unicode code points of the response's text, from 0; `end` is the first one behind the passage.
+    """
+
+    response: Messages
+    marks: tuple[Mapping[str, Any], ...] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,9 @@ def test_every_file_of_the_folder_is_a_kind() -> None:
     assert "comparison" in kinds.names()
     for name in kinds.names():
         asked = kinds.kind(name)
-        assert name == asked.NAME and asked.NUM_SAMPLES >= 0 and asked.GUIDELINE
+        assert name == asked.NAME and 0 <= asked.NUM_SAMPLES[0] <= asked.NUM_SAMPLES[1] <= 6 and asked.GUIDELINE
         assert set(asked.QUESTION) == set(asked.GUIDELINE_TEXT) == {"en", "zh-CN"}
-    with pytest.raises(DataError, match="There are: comparison"):
+    with pytest.raises(DataError, match="There are: comparison, critique"):
         kinds.kind("duel")
 
 
