@@ -17,11 +17,13 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import APIRoute
 
+from tutelage.store.accounts import ROLES
+from tutelage.web import visitors
 from tutelage.web.visitors import admit
 
-ROLES = ("annotator", "reviewer", "lead", "admin")
-EVERYBODY = frozenset({"everybody"})
-SIGNED_IN = frozenset({"signed in"})
+EVERYBODY = frozenset({visitors.EVERYBODY})
+SIGNED_IN = frozenset({visitors.SIGNED_IN})
+FILES = frozenset({visitors.FILES})          # for everybody, and it is not even looked up who they are
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -40,7 +42,7 @@ class Routes:
 
     def _add(self, method: str, path: str, roles: Collection[str]) -> Callable[[Endpoint], Endpoint]:
         wanted = frozenset(roles)
-        unknown = wanted - {*ROLES, *EVERYBODY, *SIGNED_IN}
+        unknown = wanted - {*ROLES, *EVERYBODY, *SIGNED_IN, *FILES}
         if not wanted or unknown:
             raise ValueError(f"{method} {path} is for {sorted(unknown) or 'nobody'}; wanted roles out of {', '.join(ROLES)}.")
 

@@ -23,6 +23,7 @@ export class Outbox {
     this.state = "idle";
     this.waiting = 0;
     this.refused = [];
+    this.tasks = [];                      // of what is waiting, in order
     this.acknowledged = () => {};
     this.database = open();
     this.draining = false;
@@ -34,7 +35,7 @@ export class Outbox {
   async start() {
     this.refused = await this.#mine("refused");
     const mine = await this.#mine("entries");
-    this.waiting = mine.length;
+    this.#count(mine);
     this.#tell(this.state);
     this.wake();
     return mine;
@@ -43,6 +44,7 @@ export class Outbox {
   // Resolves when the entry is on the disk; the page need not wait for that.
   async put(entry) {
     this.waiting += 1;
+    this.tasks = [...this.tasks, entry.task];
     this.#tell(this.state);
     const database = await this.database;
     await done(database.transaction("entries", "readwrite").objectStore("entries").add({ ...entry, person: this.person }));
@@ -100,7 +102,7 @@ export class Outbox {
   }
 
   async #settle() {
-    this.waiting = (await this.#mine("entries")).length;
+    this.#count(await this.#mine("entries"));
     this.#tell("idle");
   }
 
@@ -135,8 +137,13 @@ export class Outbox {
       }
     }
     await finished(transaction);
-    this.waiting = (await this.#mine("entries")).length;
+    this.#count(await this.#mine("entries"));
     this.#tell(this.waiting ? "sending" : "idle");
+  }
+
+  #count(mine) {
+    this.waiting = mine.length;
+    this.tasks = mine.map((entry) => entry.task);
   }
 
   async #mine(store) {

@@ -4,11 +4,13 @@ const FEWEST = 3, MOST = 10;
 const FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 15000;
 
 export class Queue {
-  // `prepare(task)` makes what is shown; `changed()` is told when something has come or nothing more will.
-  constructor(campaign, prepare, changed) {
+  // `prepare(task)` makes what is shown; `changed(progress)` is told when something has come or nothing more will;
+  // `others()` names the tasks that are on screen or decided and not acknowledged: the server still counts them as open.
+  constructor(campaign, { prepare, changed, others }) {
     this.url = `/api/campaigns/${encodeURIComponent(campaign)}/tasks`;
     this.prepare = prepare;
     this.changed = changed;
+    this.others = others;
     this.ready = [];
     this.known = new Set();               // ids in hand, on screen or decided here: the server may still offer them
     this.deciding = [];                   // when the last decisions fell, ms
@@ -48,7 +50,7 @@ export class Queue {
     clearTimeout(this.timer);
     const began = performance.now();
     try {
-      const held = [...this.known].slice(-40);
+      const held = [...this.ready.map(({ task }) => task.id), ...this.others()];
       const query = new URLSearchParams({ want: String(this.wanted - this.ready.length), held: held.join(",") });
       const response = await fetch(`${this.url}?${query}`, { headers: { Accept: "application/json" } });
       if (!response.ok) throw new Error(response.status === 401 ? "signed-out" : String(response.status));
