@@ -23,7 +23,7 @@ def admit_person(connection: Connection, person: Mapping[str, Any]) -> None:
         raise StoreError(f"person {person['id']!r} is a {person['annotator']!r}; wanted human, model or scripted.")
     if not person["id"]:
         raise StoreError("a person needs an id that is not empty.")
-    known = _by_id(connection, people.c.id, [person["id"]]).get(person["id"])
+    known = rows_by(connection, people.c.id, [person["id"]]).get(person["id"])
     if known is None:
         connection.execute(insert(people), [person])
     elif (known["annotator"], known["name"]) != (person["annotator"], person["name"]):
@@ -52,8 +52,8 @@ def admit_samples(connection: Connection, drawn: Sequence[Sample]) -> int:
     new = _new_rows(connection, samples, (rows.sample_row(sample) for sample in drawn), "sample")
     wanted = {row["id"] for row in new}
     asked = [rows.prompt_row(sample.prompt) for sample in drawn if sample.id in wanted]
-    _insert_missing(connection, prompts.c.hash, asked)
-    _insert(connection, samples, new)
+    insert_missing(connection, prompts.c.hash, asked)
+    insert_all(connection, samples, new)
     return len(new)
 
 
@@ -68,15 +68,15 @@ def admit_judgments(connection: Connection, said: Sequence[Judgment], keys: Mapp
     given = consent_versions(connection)
     for row in new:
         row["consent_version"] = given.get(row["person_id"], "")
-    _insert_missing(connection, prompts.c.hash, [rows.prompt_row(judgment.prompt) for judgment in fresh])
-    _insert(connection, judgments, _after_what_they_supersede(new))
-    _insert(connection, judgment_samples, [{"judgment_id": judgment.id, "position": position, "sample_id": sample}
+    insert_missing(connection, prompts.c.hash, [rows.prompt_row(judgment.prompt) for judgment in fresh])
+    insert_all(connection, judgments, _after_what_they_supersede(new))
+    insert_all(connection, judgment_samples, [{"judgment_id": judgment.id, "position": position, "sample_id": sample}
                                            for judgment in fresh for position, sample in enumerate(judgment.samples)])
     return len(new)
 
 
 def _check_people(connection: Connection, said: Sequence[Judgment]) -> None:
-    known = _by_id(connection, people.c.id, {judgment.annotator_id for judgment in said})
+    known = rows_by(connection, people.c.id, {judgment.annotator_id for judgment in said})
     for judgment in said:
         person = known.get(judgment.annotator_id)
         if person is None:
@@ -88,7 +88,7 @@ def _check_people(connection: Connection, said: Sequence[Judgment]) -> None:
 
 
 def _check_samples(connection: Connection, said: Sequence[Judgment]) -> None:
-    known = _by_id(connection, samples.c.id, {sample for judgment in said for sample in judgment.samples})
+    known = rows_by(connection, samples.c.id, {sample for judgment in said for sample in judgment.samples})
     for judgment in said:
         asked = rows.prompt_hash(judgment.prompt)
         for sample in judgment.samples:
@@ -104,8 +104,8 @@ def _check_superseded(connection: Connection, said: Sequence[Judgment]) -> None:
     """Only one's own answer to the same question, and only the last one: so each question has one current answer."""
     batch = {row["id"]: row for row in map(rows.judgment_row, said)}
     wanted = {judgment.supersedes for judgment in said if judgment.supersedes is not None}
-    known = {**_by_id(connection, judgments.c.id, wanted), **batch}
-    taken = {row["supersedes"]: row["id"] for row in _by_id(connection, judgments.c.supersedes, wanted).values()}
+    known = {**rows_by(connection, judgments.c.id, wanted), **batch}
+    taken = {row["supersedes"]: row["id"] for row in rows_by(connection, judgments.c.supersedes, wanted).values()}
     for judgment in said:
         if judgment.supersedes is None:
             continue
@@ -124,7 +124,7 @@ def _check_keys(connection: Connection, new: Sequence[dict[str, Any]], keys: Map
     for row in new:
         row["idempotency_key"] = keys.get(row["id"], row["id"])
     taken = {key: row["id"] for key, row in
-             _by_id(connection, judgments.c.idempotency_key, {row["idempotency_key"] for row in new}).items()}
+             rows_by(connection, judgments.c.idempotency_key, {row["idempotency_key"] for row in new}).items()}
     for row in new:
         if taken.setdefault(row["idempotency_key"], row["id"]) != row["id"]:
             raise StoreError(f"the key {row['idempotency_key']!r} of judgment {row['id']!r} stands for judgment "
@@ -152,7 +152,7 @@ def _new_rows(connection: Connection, table: Table, candidates: Iterable[dict[st
     for row in candidates:
         if batch.setdefault(row["id"], row)["hash"] != row["hash"]:
             raise StoreError(f"{what} {row['id']!r} stands twice in this batch, with two contents.")
-    known = _by_id(connection, table.c.id, batch)
+    known = rows_by(connection, table.c.id, batch)
     for id in known:
         if known[id]["hash"] != batch[id]["hash"]:
             raise StoreError(f"{what} {id!r} is in the store with another content. What was said stays; "
@@ -160,7 +160,7 @@ def _new_rows(connection: Connection, table: Table, candidates: Iterable[dict[st
     return [batch[id] for id in sorted(batch.keys() - known.keys())]
 
 
-def _by_id(connection: Connection, column: Column[Any], ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+def rows_by(connection: Connection, column: Column[Any], ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Rows of the column's table whose value is one of `ids`, by that value."""
     found = {}
     for part in _chunks(sorted(set(ids))):
@@ -169,17 +169,17 @@ def _by_id(connection: Connection, column: Column[Any], ids: Iterable[str]) -> d
     return found
 
 
-def _insert(connection: Connection, table: Table, new: Sequence[Mapping[str, Any]]) -> None:
+def insert_all(connection: Connection, table: Table, new: Sequence[Mapping[str, Any]]) -> None:
     for part in _chunks(new):
         connection.execute(insert(table), part)
 
 
-def _insert_missing(connection: Connection, key: Column[Any], candidates: Iterable[dict[str, Any]]) -> None:
+def insert_missing(connection: Connection, key: Column[Any], candidates: Iterable[dict[str, Any]]) -> None:
     batch = {row[key.name]: row for row in candidates}
-    known = _by_id(connection, key, batch)
+    known = rows_by(connection, key, batch)
     table = key.table
     assert isinstance(table, Table)
-    _insert(connection, table, [batch[value] for value in sorted(batch.keys() - known.keys())])
+    insert_all(connection, table, [batch[value] for value in sorted(batch.keys() - known.keys())])
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:

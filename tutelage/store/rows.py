@@ -26,7 +26,7 @@ def prompt_row(prompt: Prompt) -> dict[str, Any]:
     return {"hash": prompt_hash(prompt), "id": prompt.id, "body": canonical_json(prompt.to_json())}
 
 
-def prompt_from_row(row: Mapping[str, Any]) -> Prompt:
+def prompt_from_row(row: Mapping[Any, Any]) -> Prompt:
     return Prompt.from_json(json.loads(row["prompt_body"]))
 
 
@@ -39,7 +39,7 @@ def sample_row(sample: Sample) -> dict[str, Any]:
             "policy": sample.policy, "text": sample.text, "body": canonical_json(rest), "hash": digest}
 
 
-def sample_from_row(row: Mapping[str, Any]) -> Sample:
+def sample_from_row(row: Mapping[Any, Any]) -> Sample:
     return Sample.from_json({"id": row["id"], "prompt": json.loads(row["prompt_body"]), "text": row["text"],
                              "policy": row["policy"], **json.loads(row["body"])})
 

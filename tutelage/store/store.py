@@ -14,23 +14,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Select, exists, func, select
+from sqlalchemy import func, select
 
 from tutelage.errors import StoreError
 from tutelage.lineage import canonical_json
 from tutelage.records import AnnotatorKind, Judgment, Sample
 from tutelage.store import admission, rows
-from tutelage.store.database import BUSY_TIMEOUT_S, open_engines, refusals
-from tutelage.store.schema import consents, judgment_samples, judgments, people, prompts, samples
-
-READ_AHEAD = 500          # rows fetched at a time; also ids a query, below SQLite's limit of variables
+from tutelage.store.access import Access
+from tutelage.store.accounts import Accounts
+from tutelage.store.audit import Audit
+from tutelage.store.campaigns import Campaigns
+from tutelage.store.database import BUSY_TIMEOUT_S, Database
+from tutelage.store.opening import open_database
+from tutelage.store.progress import Standings
+from tutelage.store.reading import READ_AHEAD, is_current, judgment_rows, stream
+from tutelage.store.review import Review
+from tutelage.store.schema import consents, judgments, people, prompts, samples
+from tutelage.store.tasks import Tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,39 +53,36 @@ class Person:
 class Store:
     """One feedback database. Safe to share between threads; each process opens its own."""
 
-    def __init__(self, path: Path, reader: Engine, writer: Engine) -> None:
-        self.path = path
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, database: Database) -> None:
+        self.where = database.where            # a file's path, or the URL without its password
+        self._database = database
+        self._reader, self._writer = database.reader, database.writer
+        self._reading, self._writing = database.reading, database.writing
+        self.campaigns = Campaigns(database)   # what is asked
+        self.tasks = Tasks(database)           # giving it to people, and taking their answers
+        self.review = Review(database)         # where they differ, flags, contests, and what a reviewer says
+        self.progress = Standings(database)    # how campaigns and people stand
+        self.accounts = Accounts(database)     # people with roles
+        self.access = Access(database)         # sessions, links and keys
+        self.audit = Audit(database)           # what was done
 
     @classmethod
-    def open(cls, path: Path, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Self:
-        """The store at `path`, made if the file is not there, upgraded if it is of an older version.
+    def open(cls, place: Path | str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Self:
+        """The store at `place`, a file or `postgresql://…`: made if it is not there, upgraded if of an older version.
 
         Raises:
-            StoreError: if the file is no store of ours, of a newer version, damaged, read-only or out of reach.
+            StoreError: if it is no store of ours, of a newer version, damaged, read-only or out of reach.
         """
-        return cls(path, *open_engines(path, busy_timeout_s))
+        return cls(open_database(place, busy_timeout_s))
 
     def close(self) -> None:
-        self._reader.dispose()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        """One consistent view of the file for as long as it is held; writers go on meanwhile."""
-        with refusals(self.path), self._reader.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with refusals(self.path), self._writer.begin() as connection:
-            yield connection
 
     def add_person(self, id: str, annotator: AnnotatorKind, name: str, consent_version: str = "",
                    consent_text: str = "", language: str = "", purposes: Sequence[str] = ("training", "evaluation"),
@@ -133,7 +136,7 @@ class Store:
         query = select(samples, prompts.c.body.label("prompt_body")).join(prompts).order_by(samples.c.id)
         if ids is None:
             with self._reading() as connection:
-                for row in _stream(connection, query):
+                for row in stream(connection, query):
                     yield rows.sample_from_row(row)
             return
         wanted = sorted(set(ids))
@@ -142,7 +145,7 @@ class Store:
             with self._reading() as connection:
                 found = connection.execute(query.where(samples.c.id.in_(part))).mappings().all()
             if missing := sorted(set(part) - {row["id"] for row in found}):
-                raise StoreError(f"{self.path} has no sample {missing[0]!r}"
+                raise StoreError(f"{self.where} has no sample {missing[0]!r}"
                                  f"{f' and {len(missing) - 1} more' if missing[1:] else ''}.")
             yield from (rows.sample_from_row(dict(row)) for row in found)
 
@@ -166,11 +169,11 @@ class Store:
             return admission.admit_judgments(connection, said, keys or {})
 
     def judgments(self, kind: str | None = None, annotator: AnnotatorKind | None = None,
-                  current: bool = True) -> Iterator[Judgment]:
-        """Judgments by id, read as they are asked for; `current` leaves out those that were superseded."""
+                  current: bool = True, campaign: str | None = None) -> Iterator[Judgment]:
+        """Judgments by id, read as they are asked for; `current` leaves out what was superseded or withdrawn."""
         with self._reading() as connection:
-            stream = _stream(connection, _judgments(kind, annotator, current))
-            for _, group in groupby(stream, key=lambda row: row["id"]):
+            rows_read = stream(connection, judgment_rows(kind, annotator, current, campaign))
+            for _, group in groupby(rows_read, key=lambda row: row["id"]):
                 yield rows.judgment_from_rows(list(group))
 
     def counts(self, current: bool = True) -> dict[str, dict[str, int]]:
@@ -178,7 +181,7 @@ class Store:
         query = select(judgments.c.kind, judgments.c.annotator, func.count()).group_by(
             judgments.c.kind, judgments.c.annotator).order_by(judgments.c.kind, judgments.c.annotator)
         if current:
-            query = query.where(_not_superseded())
+            query = query.where(is_current())
         found: dict[str, dict[str, int]] = {}
         with self._reading() as connection:
             for kind, annotator, count in connection.execute(query):
@@ -197,35 +200,12 @@ class Store:
         """
         total = hashlib.sha256()
         with self._reading() as connection:
-            stream = _stream(connection, _judgments(None, None, False))
-            for id, group in groupby(stream, key=lambda row: row["id"]):
+            rows_read = stream(connection, judgment_rows())
+            for id, group in groupby(rows_read, key=lambda row: row["id"]):
                 written = list(group)
                 content = rows.judgment_row(rows.judgment_from_rows(written))["hash"]
                 if content != written[0]["hash"]:
-                    raise StoreError(f"judgment {id!r} in {self.path} was changed after it was written. "
+                    raise StoreError(f"judgment {id!r} in {self.where} was changed after it was written. "
                                      "Restore the file from a copy.")
                 total.update(f"{id} {content}\n".encode())
         return total.hexdigest()
-
-
-def _stream(connection: Connection, query: Select[Any]) -> Iterator[Mapping[str, Any]]:
-    found = connection.execution_options(yield_per=READ_AHEAD).execute(query)
-    return (dict(row._mapping) for row in found)
-
-
-def _not_superseded() -> Any:
-    later = judgments.alias("later")
-    return ~exists().where(later.c.supersedes == judgments.c.id)
-
-
-def _judgments(kind: str | None, annotator: str | None, current: bool) -> Select[Any]:
-    """One row a judgment and sample shown, by judgment and place."""
-    query = (select(judgments, prompts.c.body.label("prompt_body"), judgment_samples.c.sample_id)
-             .join(prompts, prompts.c.hash == judgments.c.prompt_hash)
-             .outerjoin(judgment_samples, judgment_samples.c.judgment_id == judgments.c.id)
-             .order_by(judgments.c.id, judgment_samples.c.position))
-    if kind is not None:
-        query = query.where(judgments.c.kind == kind)
-    if annotator is not None:
-        query = query.where(judgments.c.annotator == annotator)
-    return query.where(_not_superseded()) if current else query

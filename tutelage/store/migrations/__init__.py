@@ -1,1 +1,1 @@
-"""Alembic's scripts, run by `store.database.upgrade` when a store is opened. One file a change, never edited after."""
+"""Alembic's scripts, run by `store.opening.upgrade` when a store is opened. One file a change, never edited after."""

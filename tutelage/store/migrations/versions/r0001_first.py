@@ -3,13 +3,17 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tutelage.store.migrations.append_only import guard, introduce
+
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-# Columns that may name only one row. INSERT OR REPLACE would remove the row that has the name without a word, and
-# SQLite fires no delete trigger for it unless asked to on that connection; so a clash is refused before the insert.
+# On PostgreSQL ordered by code point, as SQLite does it.
+_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+# Columns that may name only one row.
 _UNIQUE = {
     "prompts": ("hash",),
     "samples": ("id",),
@@ -22,59 +26,59 @@ _UNIQUE = {
 def upgrade() -> None:
     op.create_table(
         "people",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("annotator", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("id", _TEXT, nullable=False),
+        sa.Column("annotator", _TEXT, nullable=False),
+        sa.Column("name", _TEXT, nullable=False),
+        sa.Column("created_by", _TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_people"),
         sa.UniqueConstraint("id", "annotator", name="uq_people_id_annotator"),
         sa.CheckConstraint("annotator IN ('human', 'model', 'scripted')", name=op.f("ck_people_kind")),
     )
     op.create_table(
         "consents",
-        sa.Column("person_id", sa.Text(), nullable=False),
-        sa.Column("version", sa.Text(), nullable=False),
-        sa.Column("language", sa.Text(), nullable=False),
-        sa.Column("text_sha256", sa.Text(), nullable=False),
-        sa.Column("purposes", sa.Text(), nullable=False),
-        sa.Column("given_at", sa.Text(), nullable=False),
+        sa.Column("person_id", _TEXT, nullable=False),
+        sa.Column("version", _TEXT, nullable=False),
+        sa.Column("language", _TEXT, nullable=False),
+        sa.Column("text_sha256", _TEXT, nullable=False),
+        sa.Column("purposes", _TEXT, nullable=False),
+        sa.Column("given_at", _TEXT, nullable=False),
         sa.PrimaryKeyConstraint("person_id", "version", "language", name="pk_consents"),
         sa.ForeignKeyConstraint(["person_id"], ["people.id"], name="fk_consents_person_id"),
     )
     op.create_table(
         "prompts",
-        sa.Column("hash", sa.Text(), nullable=False),
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("hash", _TEXT, nullable=False),
+        sa.Column("id", _TEXT, nullable=False),
+        sa.Column("body", _TEXT, nullable=False),
         sa.PrimaryKeyConstraint("hash", name="pk_prompts"),
     )
     op.create_table(
         "samples",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("prompt_hash", sa.Text(), nullable=False),
-        sa.Column("prompt_id", sa.Text(), nullable=False),
-        sa.Column("policy", sa.Text(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("id", _TEXT, nullable=False),
+        sa.Column("prompt_hash", _TEXT, nullable=False),
+        sa.Column("prompt_id", _TEXT, nullable=False),
+        sa.Column("policy", _TEXT, nullable=False),
+        sa.Column("text", _TEXT, nullable=False),
+        sa.Column("body", _TEXT, nullable=False),
+        sa.Column("hash", _TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_samples"),
         sa.ForeignKeyConstraint(["prompt_hash"], ["prompts.hash"], name="fk_samples_prompt_hash"),
     )
     op.create_index("ix_samples_prompt_hash", "samples", ["prompt_hash"])
     op.create_table(
         "judgments",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("person_id", sa.Text(), nullable=False),
-        sa.Column("annotator", sa.Text(), nullable=False),
-        sa.Column("prompt_hash", sa.Text(), nullable=False),
-        sa.Column("prompt_id", sa.Text(), nullable=False),
-        sa.Column("answer", sa.Text(), nullable=False),
-        sa.Column("guideline", sa.Text(), nullable=False),
-        sa.Column("supersedes", sa.Text(), nullable=True),
-        sa.Column("consent_version", sa.Text(), nullable=False),
-        sa.Column("idempotency_key", sa.Text(), nullable=False),
-        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("id", _TEXT, nullable=False),
+        sa.Column("kind", _TEXT, nullable=False),
+        sa.Column("person_id", _TEXT, nullable=False),
+        sa.Column("annotator", _TEXT, nullable=False),
+        sa.Column("prompt_hash", _TEXT, nullable=False),
+        sa.Column("prompt_id", _TEXT, nullable=False),
+        sa.Column("answer", _TEXT, nullable=False),
+        sa.Column("guideline", _TEXT, nullable=False),
+        sa.Column("supersedes", _TEXT, nullable=True),
+        sa.Column("consent_version", _TEXT, nullable=False),
+        sa.Column("idempotency_key", _TEXT, nullable=False),
+        sa.Column("hash", _TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_judgments"),
         sa.UniqueConstraint("supersedes", name="uq_judgments_supersedes"),
         sa.UniqueConstraint("idempotency_key", name="uq_judgments_idempotency_key"),
@@ -87,24 +91,21 @@ def upgrade() -> None:
     op.create_index("ix_judgments_person_id", "judgments", ["person_id"])
     op.create_table(
         "judgment_samples",
-        sa.Column("judgment_id", sa.Text(), nullable=False),
+        sa.Column("judgment_id", _TEXT, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("sample_id", sa.Text(), nullable=False),
+        sa.Column("sample_id", _TEXT, nullable=False),
         sa.PrimaryKeyConstraint("judgment_id", "position", name="pk_judgment_samples"),
         sa.ForeignKeyConstraint(["judgment_id"], ["judgments.id"], name="fk_judgment_samples_judgment_id"),
         sa.ForeignKeyConstraint(["sample_id"], ["samples.id"], name="fk_judgment_samples_sample_id"),
     )
     op.create_index("ix_judgment_samples_sample_id", "judgment_samples", ["sample_id"])
+    introduce()
     for table, names in _UNIQUE.items():
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                       f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END")
-        for name in names:
-            new = ", ".join(f"NEW.{column}" for column in name.split(", "))
-            op.execute(f"CREATE TRIGGER {table}_no_replace_{name.replace(', ', '_')} BEFORE INSERT ON {table} "
-                       f"WHEN EXISTS (SELECT 1 FROM {table} WHERE ({name}) = ({new})) "
-                       f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END")
-    op.execute(f"PRAGMA application_id = {0x54757465}")
+        guard(table, *names)
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("COMMENT ON TABLE judgments IS 'Tutelage feedback store'")
+    else:
+        op.execute(f"PRAGMA application_id = {0x54757465}")
 
 
 def downgrade() -> None:
