@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("tutelage.data.commands:data", "import, show and list data sets"),
     "sft": ("tutelage.stages:sft", "teach a model with instructions"),
     "sample": ("tutelage.stages:sample", "draw responses from a model"),
+    "studio": ("tutelage.studio.command:studio", "the pages where people give feedback"),
     "feedback": ("tutelage.feedback.commands:feedback", "import, export and count judgments"),
     "reward": ("tutelage.stages:reward", "train a reward model on feedback"),
     "rl": ("tutelage.stages:rl", "train a policy against a reward"),

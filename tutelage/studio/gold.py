@@ -21,11 +21,21 @@ def in_item_order(kind: str, answer: Mapping[str, Any], order: Sequence[int]) ->
     return turned
 
 
-def is_right(kind: str, answer: Mapping[str, Any], gold: Mapping[str, Any], order: Sequence[int]) -> bool:
-    """Whether the answer is the known one. Of a comparison the winner decides, not the strength; a rating may be one off."""
-    said = in_item_order(kind, answer, order)
+def as_shown(kind: str, answer: Mapping[str, Any], order: Sequence[int]) -> dict[str, Any]:
+    """The other way round: an answer about samples in the item's own order, as it reads for who saw them in `order`."""
+    return in_item_order(kind, answer, [order.index(place) for place in range(len(order))])
+
+
+def matches(kind: str, said: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether two answers in one order say the same. Of a comparison the winner decides, not the strength; a rating may
+    be one off on each aspect."""
     if kind == "comparison":
-        return said.get("winner") == gold.get("winner")
-    if kind == "rating" and "scores" in gold and "scores" in said:
-        return all(abs(said["scores"].get(aspect, 0) - score) <= 1 for aspect, score in gold["scores"].items())
-    return said == dict(gold)
+        return said.get("winner") == known.get("winner")
+    if kind == "rating" and "scores" in known and "scores" in said:
+        return all(abs(said["scores"].get(aspect, 0) - score) <= 1 for aspect, score in known["scores"].items())
+    return dict(said) == dict(known)
+
+
+def is_right(kind: str, answer: Mapping[str, Any], gold: Mapping[str, Any], order: Sequence[int]) -> bool:
+    """Whether an answer about samples as displayed is the known one."""
+    return matches(kind, in_item_order(kind, answer, order), gold)

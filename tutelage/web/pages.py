@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import Request
@@ -33,6 +34,7 @@ class Pages:
         made.install_gettext_translations(self.words.of(language), newstyle=True)  # type: ignore[attr-defined]
         made.globals.update(asset=self.assets.url, language=language, languages=LANGUAGES)
         made.filters["json"] = as_json
+        made.filters["utc"] = as_utc
         return made
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
@@ -49,6 +51,11 @@ class Pages:
 def as_json(value: Any) -> str:
     """JSON for an attribute: autoescaping does the rest, so that it needs no script element to stand in."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def as_utc(seconds: float) -> str:
+    """A time as people read it: 2026-11-22 09:30:00, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _printed(value: Any) -> Any:
