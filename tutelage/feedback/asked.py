@@ -17,6 +17,8 @@ LANGUAGES = ("en", "zh-CN")
 ASPECTS = ("helpful", "correct", "harmless", "polite", "concise", "relevant")
 MAX_LABELS = 500
 MAX_TEXT = 20_000                  # characters a person may write into one answer
+TEXT_SCHEMA = {"type": "string", "pattern": r"\S", "maxLength": MAX_TEXT}
+NOTE_SCHEMA = {"type": "string", "pattern": r"^$|\S", "maxLength": MAX_TEXT}      # may be empty
 CANNOT_JUDGE = {"declined": "cannot_judge"}      # an answer every kind but comparison and flag accepts
 
 
@@ -129,7 +131,7 @@ def whole(kind: str, key: str, value: Any, low: int, high: int | None = None) ->
 
 def place(kind: str, value: Any, asked: Asked) -> int:
     """Which of the responses shown, from 0."""
-    return whole(kind, "sample", value, 0, None if asked.num_samples is None else asked.num_samples - 1)
+    return whole(kind, "sample", value, 0, 5 if asked.num_samples is None else asked.num_samples - 1)
 
 
 # --- from judgments to terms -----------------------------------------------------------------------------------------

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tutelage.feedback.asked import OPEN, Asked, cannot_judge, declined, excerpt, keys_of, only_keys, origin, place, shown, text
+from tutelage.feedback.asked import (
+    OPEN,
+    TEXT_SCHEMA,
+    Asked,
+    cannot_judge,
+    declined,
+    excerpt,
+    keys_of,
+    only_keys,
+    origin,
+    place,
+    shown,
+    text,
+)
 from tutelage.records import Critique, Judgment, Sample, messages_to_json, record_id
 
 NAME = "critique"
@@ -22,7 +35,7 @@ GUIDELINE_TEXT = {
 ANSWER_SCHEMA = {
     "type": "object",
     "oneOf": [
-        {"properties": {"text": {"type": "string", "minLength": 1},
+        {"properties": {"text": TEXT_SCHEMA,
                         "sample": {"type": "integer", "minimum": 0, "maximum": 5}},
          "required": ["text"], "additionalProperties": False},
         {"properties": {"declined": {"const": "cannot_judge"}}, "required": ["declined"], "additionalProperties": False},

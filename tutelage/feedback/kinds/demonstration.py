@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tutelage.feedback.asked import OPEN, Asked, cannot_judge, declined, excerpt, keys_of, only_keys, origin, text
+from tutelage.feedback.asked import OPEN, TEXT_SCHEMA, Asked, cannot_judge, declined, excerpt, keys_of, only_keys, origin, text
 from tutelage.records import Instruction, Judgment, Message, Sample, messages_to_json, record_id
 
 NAME = "demonstration"
@@ -22,7 +22,7 @@ GUIDELINE_TEXT = {
 ANSWER_SCHEMA = {
     "type": "object",
     "oneOf": [
-        {"properties": {"text": {"type": "string", "minLength": 1}}, "required": ["text"],
+        {"properties": {"text": TEXT_SCHEMA}, "required": ["text"],
          "additionalProperties": False},
         {"properties": {"declined": {"const": "cannot_judge"}}, "required": ["declined"], "additionalProperties": False},
     ],

@@ -6,7 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from tutelage.errors import DataError
-from tutelage.feedback.asked import OPEN, Action, Asked, cannot_judge, declined, excerpt, keys_of, only_keys, origin, shown, text
+from tutelage.feedback.asked import (
+    OPEN,
+    TEXT_SCHEMA,
+    Action,
+    Asked,
+    cannot_judge,
+    declined,
+    excerpt,
+    keys_of,
+    only_keys,
+    origin,
+    shown,
+    text,
+)
 from tutelage.feedback.kinds.thumbs import thumb
 from tutelage.records import Instruction, Judgment, Message, Preference, Record, Sample, messages_to_json, record_id
 
@@ -26,7 +39,7 @@ GUIDELINE_TEXT = {
 ANSWER_SCHEMA = {
     "type": "object",
     "oneOf": [
-        {"properties": {"text": {"type": "string", "minLength": 1}}, "required": ["text"],
+        {"properties": {"text": TEXT_SCHEMA}, "required": ["text"],
          "additionalProperties": False},
         {"properties": {"declined": {"enum": list(DECLINED)}}, "required": ["declined"], "additionalProperties": False},
     ],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tutelage.errors import DataError
-from tutelage.feedback.asked import OPEN, Action, Asked, excerpt, keys_of, only_keys, place, text
+from tutelage.feedback.asked import NOTE_SCHEMA, OPEN, Action, Asked, excerpt, keys_of, only_keys, place, text
 from tutelage.records import Judgment, Record, Sample
 
 NAME = "flag"
@@ -23,7 +23,7 @@ GUIDELINE_TEXT = {
 }
 ANSWER_SCHEMA = {
     "type": "object",
-    "properties": {"reason": {"enum": list(REASONS)}, "note": {"type": "string"},
+    "properties": {"reason": {"enum": list(REASONS)}, "note": NOTE_SCHEMA,
                    "sample": {"type": "integer", "minimum": 0, "maximum": 5}},
     "required": ["reason"],
     "additionalProperties": False,

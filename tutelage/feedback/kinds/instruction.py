@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tutelage.feedback.asked import OPEN, Asked, cannot_judge, declined, excerpt, keys_of, only_keys, origin, text
+from tutelage.feedback.asked import (
+    NOTE_SCHEMA,
+    OPEN,
+    TEXT_SCHEMA,
+    Asked,
+    cannot_judge,
+    declined,
+    excerpt,
+    keys_of,
+    only_keys,
+    origin,
+    text,
+)
 from tutelage.records import Instruction, Judgment, Message, Sample, messages_to_json, record_id
 
 NAME = "instruction"
@@ -21,11 +33,10 @@ GUIDELINE_TEXT = {
              "请变换要求的类型：解释、改写、计划、比较、纠错、抉择。不要写出真实的个人姓名。两者都请亲自写，"
              "不要粘贴其他程序生成的文字。",
 }
-_TEXT = {"type": "string", "minLength": 1}
 ANSWER_SCHEMA = {
     "type": "object",
     "oneOf": [
-        {"properties": {"prompt": _TEXT, "response": _TEXT, "system": {"type": "string"}},
+        {"properties": {"prompt": TEXT_SCHEMA, "response": TEXT_SCHEMA, "system": NOTE_SCHEMA},
          "required": ["prompt", "response"], "additionalProperties": False},
         {"properties": {"declined": {"const": "cannot_judge"}}, "required": ["declined"], "additionalProperties": False},
     ],

@@ -22,7 +22,7 @@ GUIDELINE_TEXT = {
 ANSWER_SCHEMA = {
     "type": "object",
     "oneOf": [
-        {"properties": {"labels": {"type": "array", "items": {"type": "string", "minLength": 1}, "uniqueItems": True,
+        {"properties": {"labels": {"type": "array", "items": {"type": "string", "pattern": r"\S"}, "uniqueItems": True,
                                    "maxItems": MAX_LABELS}},
          "required": ["labels"], "additionalProperties": False},
         {"properties": {"declined": {"const": "cannot_judge"}}, "required": ["declined"], "additionalProperties": False},

@@ -11,6 +11,7 @@ from typing import Any
 
 from tutelage.errors import DataError
 from tutelage.feedback.asked import (
+    NOTE_SCHEMA,
     OPEN,
     Action,
     Asked,
@@ -41,7 +42,7 @@ GUIDELINE_TEXT = {
 }
 _MARK = {"type": "object",
          "properties": {"start": {"type": "integer", "minimum": 0}, "end": {"type": "integer", "minimum": 1},
-                        "mark": {"enum": list(MARKS)}, "note": {"type": "string"}},
+                        "mark": {"enum": list(MARKS)}, "note": NOTE_SCHEMA},
          "required": ["start", "end", "mark"], "additionalProperties": False}
 ANSWER_SCHEMA = {
     "type": "object",
