@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from tutelage.config import to_plain
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.datasets import load_dataset, prompts_of, resolve_dataset
-from tutelage.errors import ArtifactError
 from tutelage.generation import config as configs
 from tutelage.generation.engine import Engine
+from tutelage.generation.samples import SAMPLES_FILE, by_prompt, load_samples
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve
@@ -20,7 +20,7 @@ from tutelage.project import Artifact, Project
 from tutelage.records import Sample, Sampling
 from tutelage.runs.steps import steps
 
-SAMPLES_FILE = "samples.jsonl"
+__all__ = ["SAMPLES_FILE", "Collected", "by_prompt", "load_samples", "sample"]
 
 
 class Collected:
@@ -70,24 +70,3 @@ def sample(project: Project, config: configs.Sample, label: str = "Sampling") ->
     made = project.made_from(manifest.key)
     assert made is not None
     return made
-
-
-def load_samples(artifact: Artifact) -> list[Sample]:
-    """The samples of an artifact, in order.
-
-    Raises:
-        ArtifactError: if it holds none, or a row is damaged.
-    """
-    try:
-        with open(artifact.path / SAMPLES_FILE, encoding="utf-8") as file:
-            return [Sample.from_json(json.loads(line)) for line in file]
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{artifact.ref} holds no samples that can be read: {error}.") from None
-
-
-def by_prompt(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    """Samples of each prompt, by prompt id."""
-    groups: dict[str, list[Sample]] = {}
-    for each in samples:
-        groups.setdefault(each.prompt.id, []).append(each)
-    return groups

@@ -35,7 +35,7 @@ def read(project: Project, names: Sequence[str], limit: int) -> tuple[list[Promp
     samples: list[Sample] = []
     for name in names:
         if name.startswith("samples/"):
-            from tutelage.generation.stage import load_samples     # brings torch, so only where it is needed
+            from tutelage.generation.samples import load_samples
 
             drawn = load_samples(project.artifact(name))
             samples += drawn

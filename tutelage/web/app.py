@@ -55,7 +55,7 @@ def create_app(shell: Shell, rooms: Sequence[Room]) -> FastAPI:
     entrance.add_routes(own.routes)
     static.add_routes(own.routes, assets)
     for room in everything:
-        app.include_router(room.routes.router)
+        room.routes.attach(app)
     doors(app)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(TutelageError, _wrong)

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from tutelage.errors import StoreError, UsageError
 from tutelage.store import Store
-from tutelage.store.accounts import LinkPurpose
+from tutelage.store.access import LinkPurpose
 from tutelage.web import consent, i18n
 from tutelage.web.i18n import N_
 from tutelage.web.limits import RateLimit

@@ -11,10 +11,10 @@ function does; a form or an API call that changes something has shown its token 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute
 
 from tutelage.store.accounts import ROLES
@@ -32,7 +32,7 @@ class Routes:
     """The routes of one room, each with those who may take it."""
 
     def __init__(self) -> None:
-        self.router = APIRouter()
+        self._added: list[tuple[str, str, frozenset[str], Callable[..., Any]]] = []
 
     def get(self, path: str, *, roles: Collection[str]) -> Callable[[Endpoint], Endpoint]:
         return self._add("GET", path, roles)
@@ -46,14 +46,21 @@ class Routes:
         if not wanted or unknown:
             raise ValueError(f"{method} {path} is for {sorted(unknown) or 'nobody'}; wanted roles out of {', '.join(ROLES)}.")
 
-        async def guard(request: Request) -> None:
-            await admit(request, wanted)
-
         def add(endpoint: Endpoint) -> Endpoint:
-            self.router.add_api_route(path, endpoint, methods=[method], dependencies=[Depends(guard)],
-                                      response_model=None, openapi_extra={"roles": sorted(wanted)})
+            self._added.append((method, path, wanted, endpoint))
             return endpoint
         return add
+
+    def attach(self, app: FastAPI) -> None:
+        for method, path, wanted, endpoint in self._added:
+            app.add_api_route(path, endpoint, methods=[method], dependencies=[Depends(_guard(wanted))],
+                              response_model=None, openapi_extra={"roles": sorted(wanted)})
+
+
+def _guard(wanted: frozenset[str]) -> Callable[[Request], Awaitable[None]]:
+    async def guard(request: Request) -> None:
+        await admit(request, wanted)
+    return guard
 
 
 def doors(app: FastAPI) -> dict[tuple[str, str], frozenset[str]]:

@@ -15,7 +15,7 @@ export function label(task, prepared, context) {
   };
   // The first nine stand in the bar with their keys; the rest can be reached here.
   boxes.forEach((box, i) => box.addEventListener("click", (event) => pick(i, event)));
-  if (labels.length > 9) prepared.element.append(make("div", { class: "labels", role: "group" }, ...boxes.slice(9)));
+  if (labels.length > 9) prepared.element.append(make("div", { class: "labels" }, ...boxes.slice(9)));
   const keyed = labels.slice(0, 9).map((_, i) => `label_${i + 1}`);
   return {
     actions: [...keyed, ...(multi ? ["send"] : []), "cannot_judge"],

@@ -51,7 +51,7 @@ export function rating(task, prepared, context) {
     const element = make("button", { type: "button", class: "aspect" }, make("span", { class: "name" }, words), value, make("small", {}, about));
     return { element, value, name: words };
   });
-  prepared.element.append(make("div", { class: "aspects", role: "group" }, ...slots.map(({ element }) => element)));
+  prepared.element.append(make("div", { class: "aspects" }, ...slots.map(({ element }) => element)));
   const state = filling(slots, context, (given) => ({ scores: Object.fromEntries(aspects.map(({ name }, i) => [name, given[i]])) }));
   return {
     act(name, event) { state.put(Number(name.slice("score_".length)), event); },
