@@ -9,7 +9,6 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
 from tutelage.feedback import kinds
-from tutelage.feedback.kinds import names as kind_names
 from tutelage.project import Project
 from tutelage.store import Store
 from tutelage.store.questions import Campaign, NewItem
@@ -21,7 +20,11 @@ from tutelage.web import Refused, Routes
 from tutelage.web.i18n import N_
 from tutelage.web.pages import render, say, values_of
 
-ASKED_FOR = tuple(name for name in kind_names() if name != "flag")      # a flag is raised, never asked for
+# A flag is raised, never asked for.
+KIND_NAMES = {
+    "comparison": N_("comparison"), "ranking": N_("ranking"), "rating": N_("rating"), "thumbs": N_("thumbs"), "label": N_("label"),
+    "spans": N_("marked passages"), "critique": N_("critique"), "edit": N_("edit"), "demonstration": N_("demonstration"),
+    "instruction": N_("instruction and response")}
 
 
 def add_routes(routes: Routes, project: Project) -> None:
@@ -29,7 +32,7 @@ def add_routes(routes: Routes, project: Project) -> None:
     def all_campaigns(request: Request) -> Response:
         store: Store = request.app.state.store
         rows = [(campaign, store.progress.of_campaign(campaign.id)) for campaign in store.campaigns.all()]
-        return render(request, "studio/campaigns.html.j2", rows=rows)
+        return render(request, "studio/campaigns.html.j2", rows=rows, kind_names=KIND_NAMES)
 
     @routes.get("/campaigns/new", roles={"lead"})
     def form(request: Request) -> Response:
@@ -77,10 +80,9 @@ def add_routes(routes: Routes, project: Project) -> None:
 def _form(request: Request, project: Project, draft: new_campaign.Draft, message: str, status: int = 200) -> Response:
     store: Store = request.app.state.store
     language = request.state.visitor.language
-    asked = [(name, kinds.kind(name).QUESTION[language], kinds.kind(name).NUM_SAMPLES) for name in ASKED_FOR]
-    quizzes = [campaign for campaign in store.campaigns.all() if store.progress.of_campaign(campaign.id).num_items >= 0]
-    return render(request, "studio/new_campaign.html.j2", status, draft=draft, message=message, kinds=asked,
-                  sources=sources(project), aspects=agreement.aspect_words(language), quizzes=quizzes)
+    asked = [(name, kinds.kind(name).QUESTION[language], kinds.kind(name).NUM_SAMPLES) for name in KIND_NAMES]
+    return render(request, "studio/new_campaign.html.j2", status, draft=draft, message=message, kinds=asked, kind_names=KIND_NAMES,
+                  sources=sources(project), aspects=agreement.aspect_words(language), quizzes=store.campaigns.all())
 
 
 def _standing(request: Request, campaign: Campaign) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def _standing(request: Request, campaign: Campaign) -> dict[str, Any]:
     language = request.state.visitor.language
     people = {account.person: account.name for account in store.accounts.all()}
     said = [judgment for _, judgments in store.review.item_judgments(campaign.id) for judgment in judgments]
-    return {"campaign": campaign, "progress": store.progress.of_campaign(campaign.id),
+    return {"campaign": campaign, "kind_names": KIND_NAMES, "progress": store.progress.of_campaign(campaign.id),
             "people": [(people.get(each.person, each.person), each) for each in store.progress.of_people(campaign.id)],
             "agreement": agreement.measures(said, language), "biases": agreement.habits(said, language),
             "num_differing": len(store.review.disagreements(campaign.id, differs)),

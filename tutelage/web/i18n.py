@@ -28,7 +28,7 @@ class Words:
             for language in LANGUAGES:
                 path = folder / "locales" / f"{language}.po"
                 if path.is_file():
-                    read = _read(path)
+                    read = _read(path, language)
                     read.add_fallback(self._translations[language])
                     self._translations[language] = read
 
@@ -41,9 +41,9 @@ class Words:
         return said % values if values else said
 
 
-def _read(path: Path) -> gettext.GNUTranslations:
+def _read(path: Path, language: str) -> gettext.GNUTranslations:
     with open(path, "rb") as file:
-        catalogue = read_po(file)
+        catalogue = read_po(file, locale=language.replace("-", "_"))
     compiled = BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
