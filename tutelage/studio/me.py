@@ -70,7 +70,7 @@ def add_routes(routes: Routes) -> None:
         given = values_of(request.state.form, "before", "password")
         store, person = request.app.state.store, request.state.visitor.person
         if not check_password(given["before"], store.accounts.password_hash(person)):
-            raise Refused(403, N_("The password so far is another one."))
+            raise Refused(422, N_("The password so far is another one."))
         store.accounts.set_password(person, hash_password(given["password"]), person, time.time())
         return RedirectResponse("/sign-in", status_code=303)
 
