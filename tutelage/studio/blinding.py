@@ -29,7 +29,7 @@ _SELF = re.compile(
     r"|我是|我叫|我的名字|我由|作为(?:一个|一款|一名)?.{0,12}(?:模型|助手|人工智能)|由.{0,20}(?:开发|训练|研发|创造|打造|推出)|"
     r"(?:开发|训练|研发|创造|打造)的.{0,12}(?:模型|助手)",
     re.IGNORECASE)
-_SENTENCE = re.compile(r"[^.!?。！？\n]*(?:[.!?。！？\n]+|$)")
+_SENTENCE = re.compile(r"(?:[^.!?。！？\n]|[.!?](?!\s|$))*(?:[.!?。！？\n]+|$)")      # a dot inside a number ends none
 
 
 def names_of(policies: Iterable[str]) -> tuple[str, ...]:

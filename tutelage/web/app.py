@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from tutelage import reporting
-from tutelage.errors import TutelageError
+from tutelage.errors import StoreUnavailable, TutelageError
 from tutelage.store import Store
 from tutelage.web import entrance, static
 from tutelage.web.assets import Assets
@@ -43,7 +43,7 @@ class Shell:
 
 def create_app(shell: Shell, rooms: Sequence[Room]) -> FastAPI:
     """The app. Every route of it says who may take it, or this raises ValueError."""
-    app = FastAPI(title="Tutelage", openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Tutelage", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     own = Room(name="web", routes=Routes(), folder=_HERE)
     everything = (own, *rooms)
     assets = Assets({"vendor": _HERE / "vendor", "plots": Path(reporting.__file__).parent / "vendor",
@@ -76,7 +76,8 @@ def _refused(request: Request, error: Exception) -> Response:
 
 
 def _wrong(request: Request, error: Exception) -> Response:
-    return _answer(request, 400, str(error).replace("%", "%%"), is_ours=False)
+    # 503: it was right to ask, and right to ask again.
+    return _answer(request, 503 if isinstance(error, StoreUnavailable) else 400, str(error), is_ours=False)
 
 
 def _unreadable(request: Request, error: Exception) -> Response:
@@ -107,7 +108,7 @@ def _answer(request: Request, status: int, message: str, is_ours: bool = True, *
             visitor = Visitor()
         request.state.visitor = visitor
     pages: Pages = request.app.state.pages
-    said = pages.words.say(visitor.language, message, **values) if is_ours else message.replace("%%", "%")
+    said = pages.words.say(visitor.language, message, **values) if is_ours else message
     headers = {"Retry-After": str(values["wait"])} if "wait" in values else None
     if _wants_json(request):
         return JSONResponse({"error": said}, status_code=status, headers=headers)
