@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tutelage.models.load import save_policy
-from tutelage.models.policy import Policy
-from tutelage.models.tiny import tiny_model, tiny_tokenizer
 from tutelage.project import Project
+
+sys.path.insert(0, str(Path(__file__).parent))       # where `postgres` is
+from postgres import Server
 
 
 @pytest.fixture(scope="session")
 def tiny_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Llama with its tokenizer, as `--model` takes it."""
+    # Here, because torch takes seconds and many tests need none.
+    from tutelage.models.load import save_policy
+    from tutelage.models.policy import Policy
+    from tutelage.models.tiny import tiny_model, tiny_tokenizer
+
     directory = tmp_path_factory.mktemp("models") / "tiny"
     save_policy(Policy(tiny_model()), tiny_tokenizer(), directory)
     return directory
@@ -36,3 +42,10 @@ def instructions(tmp_path: Path) -> Callable[[Sequence[tuple[str, str]]], str]:
                         encoding="utf-8")
         return str(path)
     return write
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for the tests that want one."""
+    with Server() as server:
+        yield server

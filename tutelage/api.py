@@ -55,7 +55,7 @@ def reward(project: str | Path | Project, **settings: Any) -> Artifact:
     with (opened := _open(project)).lock():
         if config.data != "feedback":
             return train_reward(opened, config)
-        with Store.open(opened.store_path) as store:
+        with Store.open(opened.store_place) as store:
             terms, who = preferences(store), people(store)
         return train_reward(opened, config, terms, people=who)
 

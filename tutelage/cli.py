@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("tutelage.training.commands:doctor", "what this machine can do"),
 }
 
-_HELP = """usage: tutelage COMMAND [WORDS] [--project DIR] [--json] [--seed N] [--debug]
+_HELP = """usage: tutelage COMMAND [WORDS] [--project DIR] [--store URL] [--json] [--seed N] [--debug]
 
 Teach a language model with instructions and human feedback.
 
@@ -54,6 +54,7 @@ commands:
 
 options of every command:
   --project DIR  the project to work in (default: the nearest parent with tutelage.toml, else this directory)
+  --store URL    the feedback store of a team, postgresql://person@host/database (default: the project's own file)
   --json         one JSON object as the last line of stdout; everything else on stderr
   --seed N       seed of every random choice
   --debug        show the traceback of an error

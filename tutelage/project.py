@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tutelage.errors import ArtifactError, LockedError, ProjectError
+from tutelage.config import read_toml
+from tutelage.errors import ArtifactError, ConfigError, LockedError, ProjectError
 from tutelage.lineage import Manifest, changed_files, tree_hashes
 
 MARKER = "tutelage.toml"
@@ -57,6 +58,7 @@ class Project:
     """A directory all commands work inside. Make one with `init`, find one with `open`."""
 
     root: Path
+    store_url: str = ""                # of --store; "" leaves it to tutelage.toml
 
     @classmethod
     def init(cls, directory: Path) -> Project:
@@ -71,7 +73,7 @@ class Project:
         return cls(directory.resolve())
 
     @classmethod
-    def open(cls, directory: Path | None = None) -> Project:
+    def open(cls, directory: Path | None = None, store_url: str = "") -> Project:
         """The project at `directory`, else the nearest parent with `tutelage.toml`, else the current directory.
 
         Raises:
@@ -80,16 +82,32 @@ class Project:
         if directory is not None:
             if not (directory / MARKER).is_file():
                 raise ProjectError(f"{directory} is not a project: it has no {MARKER}. Make one: tutelage init {directory}")
-            return cls(directory.resolve())
+            return cls(directory.resolve(), store_url)
         here = Path.cwd()
         for candidate in (here, *here.parents):
             if (candidate / MARKER).is_file():
-                return cls(candidate)
-        return cls.init(here)
+                return cls(candidate, store_url)
+        return replace(cls.init(here), store_url=store_url)
 
     @property
     def store_path(self) -> Path:
         return self.root / "feedback.db"
+
+    @property
+    def store_place(self) -> Path | str:
+        """Where the feedback store is: the URL of `--store`, else `[store] url` of tutelage.toml, else `store_path`.
+
+        Raises:
+            ConfigError: if `[store]` holds anything else.
+        """
+        if self.store_url:
+            return self.store_url
+        marker = self.root / MARKER
+        table = read_toml(marker).get("store", {}) if marker.is_file() else {}
+        if not isinstance(table, dict) or set(table) - {"url"} or not isinstance(table.get("url", ""), str):
+            raise ConfigError(f"{marker} has a [store] that is not understood; wanted one key, url, with a text: "
+                              'url = "postgresql://person@host/database".')
+        return table.get("url") or self.store_path
 
     @property
     def runs(self) -> Path:

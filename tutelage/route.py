@@ -74,7 +74,7 @@ def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
     drawn = sample(project, replace(journey.sample, model=taught.ref, seed=seed), "Sampling for the judges")
 
     truth, annotators = ScriptedTruth(), panel(5, seed)
-    with Store.open(project.store_path) as store:
+    with Store.open(project.store_place) as store:
         samples = load_samples(drawn)
         enroll(store, annotators)
         store.add_samples(samples)

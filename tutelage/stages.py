@@ -16,7 +16,7 @@ def configured(config_type: type, stage: str, arguments: Sequence[str], options:
     """The project and the stage's settings: defaults, the project's `[stage]` table, CONFIG.toml, options."""
     if "--help" in arguments or "-h" in arguments:      # prints and leaves, without making a project
         load(config_type, arguments=arguments, program=f"tutelage {stage}")
-    project = Project.open(options.project)
+    project = Project.open(options.project, options.store)
     defaults: Mapping[str, Any] = {}
     if (project.root / MARKER).is_file():
         defaults = read_toml(project.root / MARKER).get(stage, {})

@@ -27,8 +27,8 @@ def a_judgment(name: str, who: str = "ada", shown: tuple[str, ...] = ("s1", "s2"
     return Judgment(id=name, annotator_id=who, samples=shown, **given)
 
 
-def write_some(path: Path, who: str, count: int) -> None:
-    with Store.open(path) as store:
+def write_some(place: Path | str, who: str, count: int) -> None:
+    with Store.open(place) as store:
         store.add_person(who, "human", who)
         store.add_samples([a_sample("s1"), a_sample("s2")])
         for start in range(0, count, 5):           # many short transactions, so that the two get in each other's way
@@ -36,8 +36,8 @@ def write_some(path: Path, who: str, count: int) -> None:
             store.add_judgments([*said, *said])
 
 
-def hang_in_the_middle(path: Path, ready: Connection) -> None:
-    with Store.open(path) as store:
+def hang_in_the_middle(place: Path | str, ready: Connection) -> None:
+    with Store.open(place) as store:
         inserts = []
 
         def stop(connection: object, cursor: object, statement: str, *_: object) -> None:

@@ -16,6 +16,12 @@ from tutelage.errors import StoreError
 from tutelage.store import Store, schema
 
 
+@pytest.fixture
+def place(path: Path) -> Path:
+    """Files only, here."""
+    return path
+
+
 def test_a_new_file_is_what_the_schema_says(path: Path) -> None:
     with Store.open(path) as store, store._reader.connect() as connection:
         context = MigrationContext.configure(connection, opts={"render_as_batch": True, "compare_type": True})

@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ from store_records import a_judgment, a_prompt, a_sample
 
 from tutelage.errors import StoreError
 from tutelage.store import Store
+
+NewPlace = Callable[[], Path | str]
 
 
 def test_a_sample_comes_back_with_every_field_it_had(store: Store) -> None:
@@ -41,10 +43,10 @@ def test_reads_are_ordered_by_content_id_whatever_the_order_of_writing(store: St
     assert [sample.id for sample in store.samples(names)] == sorted(names)
 
 
-def test_the_digest_depends_on_what_was_said_and_not_on_when(store: Store, tmp_path: Path) -> None:
+def test_the_digest_depends_on_what_was_said_and_not_on_when(store: Store, new_place: NewPlace) -> None:
     said = [a_judgment("j1"), a_judgment("j2", answer={"winner": "b", "strength": 3})]
     store.add_judgments(said)
-    with Store.open(tmp_path / "other.db") as other:
+    with Store.open(new_place()) as other:
         other.add_person("ada", "human", "Ada")
         other.add_samples([a_sample("s2"), a_sample("s1")])
         other.add_judgments(said[1:])
@@ -53,9 +55,9 @@ def test_the_digest_depends_on_what_was_said_and_not_on_when(store: Store, tmp_p
         assert other.digest() == store.digest()
 
 
-def test_the_digest_knows_the_order_in_which_samples_were_shown(store: Store, tmp_path: Path) -> None:
+def test_the_digest_knows_the_order_in_which_samples_were_shown(store: Store, new_place: NewPlace) -> None:
     store.add_judgments([a_judgment("j1", shown=("s1", "s2"))])
-    with Store.open(tmp_path / "other.db") as other:
+    with Store.open(new_place()) as other:
         other.add_person("ada", "human", "Ada")
         other.add_judgments([a_judgment("j1", shown=("s2", "s1"))], samples=store.samples())
         assert other.digest() != store.digest()
@@ -161,12 +163,12 @@ def test_people_keep_their_kind_and_their_consents(store: Store) -> None:
         store.add_person("ada", "human", "Ada", consent_version="2", consent_text="Newer.", language="zh-CN")
 
 
-def test_a_judgment_is_kept_with_the_consent_of_its_day(store: Store, path: Path) -> None:
+def test_a_judgment_is_kept_with_the_consent_of_its_day(store: Store) -> None:
     store.add_judgments([a_judgment("j1")])
     store.add_person("ada", "human", "Ada", consent_version="2", consent_text="New.", language="en")
     store.add_judgments([a_judgment("j2", answer={"winner": "tie"})])
-    with sqlite3.connect(path) as raw:
-        kept = raw.execute("SELECT id, consent_version FROM judgments ORDER BY id").fetchall()
+    with store._reading() as connection:
+        kept = connection.exec_driver_sql("SELECT id, consent_version FROM judgments ORDER BY id").all()
     assert kept == [("j1", "1"), ("j2", "2")]
 
 

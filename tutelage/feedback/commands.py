@@ -47,7 +47,7 @@ def feedback(arguments: Sequence[str], options: Options) -> dict[str, Any]:
     """
     asked = _parser().parse_args(list(arguments))
     verbs = {"import": _import, "export": _export, "stats": _stats}
-    with Store.open(Project.open(options.project).store_path) as store:
+    with Store.open(Project.open(options.project, options.store).store_place) as store:
         return verbs[asked.verb](store, asked)
 
 

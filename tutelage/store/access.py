@@ -18,8 +18,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, delete, insert, select, update
 
 from tutelage.errors import StoreError
-from tutelage.lineage import canonical_json
 from tutelage.records import record_id
+from tutelage.store import rows
 from tutelage.store.accounts import Role, make_known, roles_of, settings_of
 from tutelage.store.audit import write_line
 from tutelage.store.database import Database
@@ -87,8 +87,9 @@ class Access:
     def make_link(self, purpose: LinkPurpose, body: Mapping[str, Any], by: str | None, now: float, lasts_s: float) -> str:
         """The token of a link that works once, until it expires. A new set-up link takes the place of the one before."""
         token = secrets.token_urlsafe(32)
-        row: dict[str, Any] = {"hash": _sha256(token), "purpose": purpose, "body": canonical_json(dict(body)), "created_by": by,
-               "created_at": now, "expires": now + lasts_s, "used_by": None, "used_at": None}
+        row: dict[str, Any] = {
+            "hash": _sha256(token), "purpose": purpose, "body": rows.plain_json(body, "what a link says"),
+            "created_by": by, "created_at": now, "expires": now + lasts_s, "used_by": None, "used_at": None}
         with self._database.writing() as connection:
             if purpose == "setup":
                 still_open = (links.c.purpose == "setup", links.c.used_at.is_(None), links.c.expires > now)

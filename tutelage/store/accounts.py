@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, delete, insert, select
 
 from tutelage.errors import StoreError
-from tutelage.lineage import canonical_json
+from tutelage.store import rows
 from tutelage.store.audit import write_line
 from tutelage.store.database import Database
 from tutelage.store.people import find_person
@@ -96,7 +96,7 @@ class Accounts:
 
     def set_settings(self, person: str, settings: Mapping[str, Any]) -> None:
         """Replace what the person likes: language, keys, theme …"""
-        body = canonical_json(dict(settings))
+        body = rows.plain_json(settings, "settings")
         with self._database.writing() as connection:
             find_person(connection, person)
             connection.execute(delete(person_settings).where(person_settings.c.person_id == person))

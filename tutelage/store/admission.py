@@ -42,10 +42,13 @@ def admit_consent(connection: Connection, consent: Mapping[str, Any]) -> None:
                          "another text or other purposes. A changed text is a new version.")
 
 
-def consent_versions(connection: Connection) -> dict[str, str]:
-    """person -> the version they agreed to last."""
-    order = (consents.c.person_id, consents.c.given_at, consents.c.version)
-    return {row.person_id: row.version for row in connection.execute(select(consents).order_by(*order))}
+def consent_versions(connection: Connection, person: str | None = None) -> dict[str, str]:
+    """person -> the version they agreed to last; of everybody, or of one."""
+    query = select(consents.c.person_id, consents.c.version).order_by(
+        consents.c.person_id, consents.c.given_at, consents.c.version)
+    if person is not None:
+        query = query.where(consents.c.person_id == person)
+    return {row.person_id: row.version for row in connection.execute(query)}
 
 
 def admit_samples(connection: Connection, drawn: Sequence[Sample]) -> int:
@@ -73,6 +76,17 @@ def admit_judgments(connection: Connection, said: Sequence[Judgment], keys: Mapp
     insert_all(connection, judgment_samples, [{"judgment_id": judgment.id, "position": position, "sample_id": sample}
                                            for judgment in fresh for position, sample in enumerate(judgment.samples)])
     return len(new)
+
+
+def admit_answer(connection: Connection, judgment: Judgment, key: str) -> None:
+    """A judgment on a task that the caller holds locked: its person, prompt and samples are known, and what it
+    supersedes is the task's own. The tables' keys refuse what is not so."""
+    row = rows.judgment_row(judgment)
+    row["idempotency_key"] = key
+    row["consent_version"] = consent_versions(connection, judgment.annotator_id).get(judgment.annotator_id, "")
+    connection.execute(insert(judgments), [row])
+    insert_all(connection, judgment_samples, [{"judgment_id": judgment.id, "position": position, "sample_id": sample}
+                                              for position, sample in enumerate(judgment.samples)])
 
 
 def _check_people(connection: Connection, said: Sequence[Judgment]) -> None:

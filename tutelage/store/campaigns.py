@@ -194,10 +194,7 @@ def terms_from_json(text: str) -> Terms:
 
 
 def _terms_json(terms: Terms) -> str:
-    try:
-        return canonical_json(asdict(terms))
-    except (ValueError, TypeError) as error:
-        raise StoreError(f"a campaign's settings cannot be kept: {error}. They must be plain, finite JSON.") from None
+    return rows.plain_json(asdict(terms), "a campaign's settings")
 
 
 def _check_terms(connection: Connection, terms: Terms) -> None:
@@ -237,7 +234,7 @@ def _item_row(campaign: str, id: str, position: int, item: NewItem) -> dict[str,
     purpose = "attention" if item.is_attention else "work" if item.gold is None else "gold"
     if item.is_attention and item.gold is None:
         raise StoreError(f"prompt {item.prompt.id!r} is to be an attention item, but has no known answer. Give `gold`.")
-    gold = None if item.gold is None else canonical_json(dict(item.gold))
+    gold = None if item.gold is None else rows.plain_json(item.gold, "a known answer")
     return {"id": id, "campaign_id": campaign, "position": position, "prompt_hash": rows.prompt_hash(item.prompt),
             "language": item.language, "tags": canonical_json(sorted(set(item.tags))), "purpose": purpose, "gold": gold,
             "num_samples": len(item.samples), "taken": 0, "answered": 0, "balance": 0}

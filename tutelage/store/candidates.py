@@ -35,9 +35,9 @@ def find(connection: Connection, campaign: Campaign, person: str, num: int) -> t
     if quiz.open_items is not None:
         asked = _fresh(campaign, person, ()).where(items.c.id.in_(quiz.open_items)).order_by(items.c.position)
         return worker, _quiz(connection, asked.limit(room)), room
-    if _is_quiz(connection, campaign):
-        return worker, _quiz(connection, _fresh(campaign, person, languages).order_by(items.c.position).limit(room)), room
     found = _candidates(connection, _work(campaign, person, tags, languages).limit(num + SPARE))
+    if not found and _is_quiz(connection, campaign):
+        return worker, _quiz(connection, _fresh(campaign, person, languages).order_by(items.c.position).limit(room)), room
     if terms.gold_share:
         gold = _fresh(campaign, person, languages).where(items.c.purpose != "work").order_by(items.c.position)
         found += _candidates(connection, gold.limit(num + SPARE))

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, or_, select, update
+from sqlalchemy import Connection, Select, insert, or_, select, true, update
 
 from tutelage.errors import StoreError
 from tutelage.lineage import canonical_json
-from tutelage.records import record_id
+from tutelage.records import Judgment, record_id
 from tutelage.store import candidates, rows
 from tutelage.store.questions import Campaign, Choice, Plan, Task, TaskState
 from tutelage.store.schema import people, prompts, samples
@@ -31,12 +31,31 @@ def lock_person(connection: Connection, person: str) -> None:
 
 
 def lock_task(connection: Connection, task: str, person: str) -> dict[str, Any]:
+    """The row, which stays as it is until this transaction ends. Raises StoreError if it is unknown or not theirs."""
     row = connection.execute(select(tasks).where(tasks.c.id == task).with_for_update()).mappings().first()
     if row is None:
         raise StoreError(f"there is no task {task!r}.")
     if row["person_id"] != person:
         raise StoreError(f"task {task!r} is not {person!r}'s.")
     return dict(row)
+
+
+def judgment(connection: Connection, row: Mapping[str, Any], answer: Mapping[str, Any]) -> Judgment:
+    """What the person says to the task of this row. Named by the task too: a planned repeat is a judgment of its own."""
+    query = (select(campaigns.c.kind, campaign_versions.c.terms, people.c.annotator, prompts.c.body.label("prompt_body"))
+             .select_from(items).join(campaigns).join(prompts, prompts.c.hash == items.c.prompt_hash)
+             .join(campaign_versions, campaign_versions.c.campaign_id == campaigns.c.id).join(people, true())
+             .where(items.c.id == row["item_id"], campaign_versions.c.version == row["version"],
+                    people.c.id == row["person_id"]))
+    asked = connection.execute(query).mappings().one()
+    own = list(connection.execute(select(item_samples.c.sample_id).where(item_samples.c.item_id == row["item_id"])
+                                  .order_by(item_samples.c.position)).scalars())
+    shown = tuple(own[place] for place in json.loads(row["shown"]))
+    guideline, before = json.loads(asked["terms"])["guideline"], row["judgment_id"]
+    name = record_id("judgment", row["id"], shown, dict(answer), guideline, before)
+    return Judgment(id=name, kind=asked["kind"], annotator_id=row["person_id"], annotator=asked["annotator"],
+                    prompt=rows.prompt_from_row(asked), samples=shown, answer=dict(answer), guideline=guideline,
+                    supersedes=before)
 
 
 def renew(connection: Connection, campaign: Campaign, person: str, num: int, now: float) -> list[str]:
@@ -54,7 +73,7 @@ def take(connection: Connection, campaign: Campaign, person: str, num: int, now:
     """Lease up to `num` more items to the person: the ids of the tasks, and whether others stood in the way."""
     worker, found, num = candidates.find(connection, campaign, person, num)
     pool = {(each.item, each.earlier is not None): each for each in found}
-    taken: list[str] = []
+    taken: list[dict[str, Any]] = []
     met_others = False
     while len(taken) < num and (chosen := plan(campaign, worker, list(pool.values()), num - len(taken))):
         for choice in chosen:
@@ -64,9 +83,10 @@ def take(connection: Connection, campaign: Campaign, person: str, num: int, now:
             if not _raise_taken(connection, campaign, choice, each.purpose):
                 met_others = True
                 continue
-            taken.append(_insert_task(connection, campaign, person, choice, worker.num_given, now))
+            taken.append(_task_row(campaign, person, choice, worker.num_given, now))
             worker = replace(worker, num_given=worker.num_given + 1, balance=worker.balance + side(choice.order))
-    return taken, met_others
+    _keep_tasks(connection, taken)
+    return [row["id"] for row in taken], met_others
 
 
 def _raise_taken(connection: Connection, campaign: Campaign, choice: Choice, purpose: str) -> bool:
@@ -86,17 +106,21 @@ def side(order: Sequence[int]) -> int:
     return 0 if len(order) < 2 else 1 if order[0] == 0 else -1
 
 
-def _insert_task(connection: Connection, campaign: Campaign, person: str, choice: Choice, number: int, now: float) -> str:
-    """A new task, or the one that had run out on this person."""
-    id = record_id("task", choice.item, person, choice.is_repeat)
-    row = {"campaign_id": campaign.id, "item_id": choice.item, "person_id": person, "repeat": int(choice.is_repeat),
-           "number": number, "version": campaign.version, "shown": canonical_json(list(choice.order)),
-           "first": side(choice.order), "state": "open", "lease_expires": now + campaign.terms.lease_s, "reason": "",
-           "is_right": None}
-    again = update(tasks).where(tasks.c.id == id, tasks.c.state == "expired").values(row)
-    if not connection.execute(again).rowcount:
-        connection.execute(insert(tasks), [{"id": id, "judgment_id": None, **row}])
-    return id
+def _task_row(campaign: Campaign, person: str, choice: Choice, number: int, now: float) -> dict[str, Any]:
+    return {"id": record_id("task", choice.item, person, choice.is_repeat), "campaign_id": campaign.id,
+            "item_id": choice.item, "person_id": person, "repeat": int(choice.is_repeat), "number": number,
+            "version": campaign.version, "shown": canonical_json(list(choice.order)), "first": side(choice.order),
+            "state": "open", "lease_expires": now + campaign.terms.lease_s, "reason": "", "is_right": None}
+
+
+def _keep_tasks(connection: Connection, new: Sequence[dict[str, Any]]) -> None:
+    """Insert them; those that had run out on this person begin anew, and keep what was said in them before."""
+    ran_out = set(connection.execute(select(tasks.c.id).where(tasks.c.id.in_([row["id"] for row in new]))).scalars())
+    for row in new:
+        if row["id"] in ran_out:
+            connection.execute(update(tasks).where(tasks.c.id == row["id"]).values(row))
+    if fresh := [row for row in new if row["id"] not in ran_out]:
+        connection.execute(insert(tasks), fresh)
 
 
 def answered(connection: Connection, row: Mapping[str, Any], judgment: str, is_right: bool | None) -> TaskState:

@@ -22,7 +22,6 @@ def open_database(place: Path | str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> 
     try:
         with database.refusals():
             if database.flavour.revision(database.reader, database.where) != schema.REVISION:
-                database.flavour.prepare(database)
                 upgrade(database)
     except BaseException:
         database.close()
@@ -48,6 +47,7 @@ def upgrade(database: Database, target: str = "head") -> None:
     if revision is not None and revision not in known:
         raise StoreError(f"{database.where} was written by a newer version of Tutelage: its schema is {revision}, this "
                          f"code knows {schema.REVISION}. Upgrade Tutelage; the store was left as it is.")
+    database.flavour.prepare(database)
     with database.writing() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, target)

@@ -43,7 +43,7 @@ def prepare(_: Database) -> None:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise StoreError("the store's URL cannot be read. Wanted postgresql://person:password@host/database.") from None
     if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
         raise StoreError(f"a store cannot be at {parsed.drivername}://. Wanted postgresql://person@host/database, or a "

@@ -18,6 +18,14 @@ def _hash(value: Any, what: str) -> str:
         raise StoreError(f"{what} cannot be kept: {error}. Its values must be plain, finite JSON.") from None
 
 
+def plain_json(value: Mapping[str, Any], what: str) -> str:
+    """Canonical JSON, or a StoreError that names `what`."""
+    try:
+        return canonical_json(dict(value))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{what} cannot be kept: {error}. Its values must be plain, finite JSON.") from None
+
+
 def prompt_hash(prompt: Prompt) -> str:
     return _hash(prompt.to_json(), f"prompt {prompt.id!r}")
 

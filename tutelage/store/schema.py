@@ -78,6 +78,7 @@ judgments = Table(
     ForeignKeyConstraint(["person_id", "annotator"], ["people.id", "people.annotator"]),
     Index(None, "kind", "annotator"),
     Index(None, "person_id"),
+    comment=APPLICATION_COMMENT,
 )
 
 judgment_samples = Table(

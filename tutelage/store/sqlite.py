@@ -7,6 +7,7 @@ writing (BEGIN IMMEDIATE) wherever something will be written.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 import time
@@ -59,6 +60,13 @@ def revision(engine: Engine, where: str) -> str | None:
 
 
 def prepare(database: Database) -> None:
+    """A copy of a file that is about to be upgraded, and WAL."""
+    if revision(database.reader, database.where) is not None:
+        _keep_copy(database, f"{database.where}.before-{schema.REVISION}")
+    _use_wal(database)
+
+
+def _use_wal(database: Database) -> None:
     """WAL: readers and one writer at a time without waiting for each other. The file remembers it."""
     give_up = time.monotonic() + database.busy_timeout_s
     with closing(database.reader.raw_connection()) as connection:
@@ -70,6 +78,16 @@ def prepare(database: Database) -> None:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
                     raise
                 time.sleep(0.01)
+
+
+def _keep_copy(database: Database, copy: str) -> None:
+    """The file as it stands, beside it: an upgrade is whole or not at all, but a copy lets people go back."""
+    if os.path.exists(copy) or not os.access(os.path.dirname(os.path.abspath(copy)), os.W_OK):
+        return
+    draft = f"{copy}.{os.getpid()}.draft"
+    with closing(database.reader.raw_connection()) as connection:
+        connection.cursor().execute("VACUUM INTO ?", (draft,))
+    os.replace(draft, copy)
 
 
 def in_words(error: BaseException | None, where: str) -> StoreError | None:

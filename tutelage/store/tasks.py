@@ -18,12 +18,9 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from tutelage.errors import StoreError
-from tutelage.lineage import canonical_json
-from tutelage.records import Judgment, record_id
-from tutelage.store import admission, leases
+from tutelage.store import admission, leases, rows
 from tutelage.store.campaigns import find_campaign
 from tutelage.store.database import Database
-from tutelage.store.people import find_person
 from tutelage.store.questions import Plan, Receipt, Task
 from tutelage.store.schema import judgments
 from tutelage.store.schema_campaigns import answers, tasks, withdrawals
@@ -84,11 +81,10 @@ class Tasks:
             key = f"{person}/{key}"
             if known := connection.execute(select(judgments).where(judgments.c.idempotency_key == key)).mappings().first():
                 return _receipt_of_before(connection, row, known, answer)
-            judgment = _judgment(leases.load(connection, [task])[0], person, answer, row["judgment_id"],
-                                 find_person(connection, person)["annotator"])
-            admission.admit_judgments(connection, [judgment], {judgment.id: key})
+            judgment = leases.judgment(connection, row, answer)
+            admission.admit_answer(connection, judgment, key)
             connection.execute(insert(answers), [{"judgment_id": judgment.id, "task_id": task, "received_at": now,
-                                                  "timings": canonical_json(dict(timings or {}))}])
+                                                  "timings": rows.plain_json(timings or {}, "the timings")}])
             state = leases.answered(connection, row, judgment.id, is_right)
             return Receipt(judgment=judgment.id, task=task, is_new=True, state=state)
 
@@ -131,14 +127,19 @@ class Tasks:
         overdue = select(tasks.c.id).where(tasks.c.state == "open", tasks.c.lease_expires < now)
         if campaign is not None:
             overdue = overdue.where(tasks.c.campaign_id == campaign)
-        with self._database.reading() as connection:
-            if connection.execute(overdue.limit(1)).first() is None:
-                return 0
-        with self._database.sharing() as connection:
-            return leases.expire(connection, overdue)
+        count = 0
+        while True:
+            with self._database.reading() as connection:
+                if connection.execute(overdue.limit(1)).first() is None:
+                    return count
+            with self._database.sharing() as connection:
+                back = leases.expire(connection, overdue.limit(admission.CHUNK))
+            if not back:               # somebody is at what is left
+                return count
+            count += back
 
-    def of_person(self, person: str, campaign: str | None = None, limit: int | None = None) -> list[Task]:
-        """What a person was given and did not hand back, the last one first."""
+    def of_person(self, person: str, campaign: str | None = None, limit: int = 100) -> list[Task]:
+        """What a person was given and did not hand back, the last one first, by campaign."""
         query = select(tasks.c.id).where(tasks.c.person_id == person, tasks.c.state.in_(("open", "answered", "late")))
         if campaign is not None:
             query = query.where(tasks.c.campaign_id == campaign)
@@ -151,17 +152,9 @@ def _unknown(task: str) -> Task:
     raise StoreError(f"there is no task {task!r}.")
 
 
-def _judgment(task: Task, person: str, answer: Mapping[str, Any], before: str | None, annotator: Any) -> Judgment:
-    """Named by its task too, so that a planned repeat is a judgment of its own whatever it says."""
-    shown = [sample.id for sample in task.samples]
-    name = record_id("judgment", task.id, shown, dict(answer), task.guideline, before)
-    return Judgment(id=name, kind=task.kind, annotator_id=person, annotator=annotator, prompt=task.prompt,
-                    samples=tuple(shown), answer=dict(answer), guideline=task.guideline, supersedes=before)
-
-
 def _receipt_of_before(connection: Connection, row: Mapping[str, Any], known: Mapping[Any, Any],
                        answer: Mapping[str, Any]) -> Receipt:
     of = connection.execute(select(answers.c.task_id).where(answers.c.judgment_id == known["id"])).scalar()
-    if of != row["id"] or known["answer"] != canonical_json(dict(answer)):
+    if of != row["id"] or known["answer"] != rows.plain_json(answer, "an answer"):
         raise StoreError(f"the key {known['idempotency_key']!r} stands for another answer already. A key is for one answer.")
     return Receipt(judgment=known["id"], task=row["id"], is_new=False, state=row["state"])
