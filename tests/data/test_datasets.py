@@ -135,7 +135,7 @@ def test_records_of_every_kind_come_back_as_they_went_in(project, write, kind, r
         dataset = load_dataset(source)
         assert (dataset.kind, dataset.records) == (kind, imported.records)
         assert dataset.parents == {"dataset": artifact.parent_ref} and dataset.sources == {}
-    assert artifact.manifest.config["annotators"] == (["model"] if kind == "preference" else [])
+    assert artifact.manifest.facts["annotators"] == {"instruction": ["human"], "preference": ["model"], "prompt": []}[kind]
 
 
 def test_a_name_is_a_built_in_an_artifact_or_a_file(project, write, monkeypatch):

@@ -9,14 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tutelage.data.formats import Record
 from tutelage.lineage import canonical_json
-from tutelage.records import Message, Preference
+from tutelage.records import Document, Label, Message, Prompt, Record
 
 
 def prompt_key(record: Record) -> str:
-    """What makes two records ask the same: the first thing the user says, blanks and width of characters aside."""
-    messages: Sequence[Message] = record.prompt if isinstance(record, Preference) else record.messages
+    """What makes two records ask the same, blanks and width of characters aside: the first thing the user says, of a record
+    without a prompt its whole text.
+    """
+    if isinstance(record, Document | Label):
+        return " ".join(unicodedata.normalize("NFKC", record.text).split())
+    messages: Sequence[Message] = record.messages if isinstance(record, Prompt) else record.prompt      # type: ignore[attr-defined]
     asked = next((message.text for message in messages if message.role == "user"), "")
     return " ".join(unicodedata.normalize("NFKC", asked).split())
 

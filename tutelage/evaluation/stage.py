@@ -166,7 +166,7 @@ def _perplexity(project: Project, config: Evaluate, policy: Any, path: Any) -> E
     if not config.instructions:
         return None
     template = ChatTemplate.load(path, load_tokenizer(path))
-    rows = [template.render(record.messages)
+    rows = [template.render(record.messages, tools=record.tools)
             for record in load_dataset(resolve_dataset(project, config.instructions), "heldout").records]
     return perplexity(policy, [row.ids for row in rows], [row.response_mask for row in rows])
 

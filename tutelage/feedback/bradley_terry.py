@@ -8,9 +8,9 @@ reliability and a lean to one side for each judge, and priors that keep every fi
 
     s ~ N(0, strength^2),  reliability ~ N(1, reliability^2),  position ~ N(0, position^2),  tie ~ N(0, tie^2)
 
-A reliability of 1 is the usual judge, 0 answers at random, below 0 says the opposite of what they see. The scale of s is
-set by the priors, so that one vote for a response makes it somewhat better and not infinitely so, even where somebody
-won every time. Without a single tie in the data there is no tie parameter.
+Who has a reliability of 0 answers at random, who has one below 0 says the opposite of what they see; twice as much is
+twice as sure. The priors set the scale of s, so that one vote for a response makes it somewhat better and not infinitely
+so, even where somebody won every time. Without a single tie in the data there is no tie parameter.
 
 The maximum is found by L-BFGS from the fit with equal judges and polished by Newton steps; it is the most probable
 state of what *most* judges say: of two who always contradict each other nobody could tell who is right.
@@ -83,9 +83,14 @@ class Fit:
     gradient: float
     converged: bool
 
+    @property
+    def usual(self) -> float:
+        """The reliability of the judge in the middle, which a liar or two do not move; kept above 0."""
+        return max(float(np.median(self.reliability)), 0.1)
+
     def wins(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> Array:
         """P(a is called better than b) by the usual judge without a lean, a tie counting half."""
-        eta = self.strength[a] - self.strength[b]
+        eta = self.usual * (self.strength[a] - self.strength[b])
         first, _, tie = _log_shares(eta, self.tie)
         return np.exp(first) + np.exp(tie) / 2
 
@@ -144,9 +149,8 @@ class Posterior:
         pull = data.weight * (data.outcome - 0.5 - (np.exp(won) - np.exp(lost)) / 2)      # d log P / d eta
         gradient = np.zeros_like(x)
         on_s = pull * reliability[data.judge]
-        np.add.at(gradient, data.a, -on_s)
-        np.add.at(gradient, data.b, on_s)
         start = self.bounds
+        gradient[:start[1]] = np.bincount(data.b, on_s, data.num_items) - np.bincount(data.a, on_s, data.num_items)
         gradient[start[1]:start[2]] = -np.bincount(data.judge, pull * difference, data.num_judges)
         gradient[start[2]:start[3]] = -np.bincount(data.judge, pull * data.side, data.num_judges)
         gradient[start[3]] = -(data.weight * ((data.outcome == 0.5) - np.exp(tied))).sum()
@@ -169,7 +173,8 @@ def fit_comparisons(data: Comparisons, spreads: Spreads = Spreads()) -> Fit:
 
 def _fit(posterior: Posterior, start: Array, polish: bool) -> Fit:
     scale = max(1.0, float(posterior.data.weight.sum()))
-    options = {"maxiter": 2_000, "maxfun": 4_000, "ftol": 1e-15, "gtol": 1e-7, "maxcor": 30}
+    options = {"maxiter": 2_000, "maxfun": 4_000, "maxcor": 30, "ftol": 1e-15 if polish else 1e-9,
+               "gtol": 1e-7 if polish else 1e-3}
     found = optimize.minimize(posterior, start, jac=True, method="L-BFGS-B", options=options)
     x = _newton(posterior, found.x, _POLISHED) if polish else found.x
     objective, gradient = posterior(x)

@@ -123,7 +123,7 @@ def render_rows(data: Dataset, template: ChatTemplate, config: SFT) -> tuple[dic
     counts = {"kept": 0, "cut": 0, "dropped": 0}
     for place, record in enumerate(data.records):
         assert isinstance(record, Instruction)
-        whole = template.render(record.messages, config.trained)
+        whole = template.render(record.messages, config.trained, record.tools)
         row = fit(whole, config.max_length, config.too_long)
         counts["dropped" if row is None else "kept" if len(row.ids) == len(whole.ids) else "cut"] += 1
         if row is not None:
