@@ -9,6 +9,8 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
 DEMO_PROJECT ?= demo
 DEMO_ARGS ?=
+STUDIO_PROJECT ?= demo
+STUDIO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -64,5 +66,5 @@ $(FLOOR_STAMP): pyproject.toml .ci/floors.py Makefile
 floors: $(FLOOR_STAMP)
 	$(FLOOR_VENV)/bin/python -m pytest -q -m "not slow" $(TEST_ARGS)
 
-studio:
-	@echo "make studio: the studio room is not built yet."; exit 1
+studio: $(STAMP)
+	$(VENV)/bin/tutelage studio --project $(STUDIO_PROJECT) $(STUDIO_ARGS)

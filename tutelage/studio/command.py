@@ -20,7 +20,7 @@ def studio(arguments: Sequence[str], options: Options) -> dict[str, Any]:
     Raises:
         UsageError: if others could reach the address and nothing keeps what is sent from them, or it cannot be had.
     """
-    project = None if "--help" in arguments or "-h" in arguments else Project.open(options.project)
+    project = None if "--help" in arguments or "-h" in arguments else Project.open(options.project, options.store)
     marker = project.root / MARKER if project else None
     defaults = read_toml(marker).get("studio", {}) if marker and marker.is_file() else {}
     config = load(Studio, arguments=arguments, program="tutelage studio", defaults=defaults)
@@ -42,7 +42,7 @@ def run(project: Project, config: Studio) -> dict[str, Any]:
     check_address(config.host, cert is not None, config.behind_proxy)
     hosts = hosts_of(config.host, config.public_url, config.behind_proxy)
     listening = open_socket(config.host, config.port)
-    with listening, Store.open(project.store_path) as store:
+    with listening, Store.open(project.store_place) as store:
         shell = Shell(store=store, hosts=hosts, https=cert is not None or config.public_url.startswith("https:"),
                       larger_bodies={"/campaigns/new": config.max_upload_mb << 20})
         app = create_app(shell, [studio_room(project, config)])
