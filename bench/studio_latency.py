@@ -24,7 +24,7 @@ from studio_process import CHROMIUM, CHROMIUM_ARGS, StudioProcess, write_samples
 
 from tutelage.project import Project
 
-PARAGRAPH = "The leaves open at dawn and close at dusk; **water** rises through the stem, and a list follows.\n\n1. root\n2. stem\n\n"
+PARAGRAPH = "The leaves open at dawn and close at dusk; **water** rises through the stem.\n\n1. root\n2. stem\n\n"
 
 
 def measure(decisions: int, link_ms: float, pace_ms: float) -> dict[str, Any]:
@@ -49,7 +49,8 @@ def _decide(browser: Any, studio: StudioProcess, decisions: int, link_ms: float,
     begin(page, studio.url, open_campaign(page, studio.url, "latency", "samples/texts@1", overlap="1", duplicate_share="0"))
     link = page.context.new_cdp_session(page)
     link.send("Network.enable")
-    link.send("Network.emulateNetworkConditions", {"offline": False, "latency": link_ms, "downloadThroughput": -1, "uploadThroughput": -1})
+    link.send("Network.emulateNetworkConditions",
+              {"offline": False, "latency": link_ms, "downloadThroughput": -1, "uploadThroughput": -1})
     page.wait_for_timeout(2 * link_ms + 500)
     most_waiting = 0
     for _ in range(decisions):

@@ -12,9 +12,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))      # where the tests find studio_process
 
-from studio_process import CHROMIUM, CHROMIUM_ARGS, StudioProcess  # noqa: E402
+from studio_process import CHROMIUM, CHROMIUM_ARGS, StudioProcess
 
-from tutelage.project import Project  # noqa: E402
+from tutelage.project import Project
 
 
 @pytest.fixture(scope="session")

@@ -62,8 +62,7 @@ def decide(page: Any, key: str) -> None:
     """Press a key for the task on screen, and wait until another one (or the end) is there."""
     before = task(page)
     page.keyboard.press(key)
-    page.wait_for_function("""before => { const heading = document.querySelector('.task h2'); return (heading?.id ?? '') !== before; }""",
-                           arg=before)
+    page.wait_for_function("before => (document.querySelector('.task h2')?.id ?? '') !== before", arg=before)
 
 
 def all_saved(page: Any) -> None:

@@ -62,7 +62,10 @@ class StudioProcess:
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
         begun = time.monotonic()
-        while not (at := re.search(r"is at \S+:(\d+)", said := self.log.read_text(encoding="utf-8"))) or not self._answers(int(at[1])):
+        while True:
+            said = self.log.read_text(encoding="utf-8")
+            if (at := re.search(r"is at \S+:(\d+)", said)) and self._answers(int(at[1])):
+                break
             assert self.process.poll() is None and time.monotonic() - begun < 120, f"the studio did not start:\n{said}"
             time.sleep(0.05)
         self.port = int(at[1])

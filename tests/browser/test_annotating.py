@@ -23,8 +23,8 @@ class Desk:
             store.add_person("ann", "human", "Ann")
             store.accounts.set_roles("ann", ["annotator"], None, time.time())
             self.session = store.access.begin_session("ann", time.time(), 3600)
-            self.items = {kind: self._campaign(store, kind, number) for kind, number in
-                          (("comparison", 2), ("ranking", 3), ("rating", 1), ("label", 1), ("spans", 1), ("edit", 1), ("instruction", 0))}
+            shown = {"comparison": 2, "ranking": 3, "rating": 1, "label": 1, "spans": 1, "edit": 1, "instruction": 0}
+            self.items = {kind: self._campaign(store, kind, number) for kind, number in shown.items()}
 
     @staticmethod
     def _campaign(store: Store, kind: str, number: int) -> str:
@@ -59,16 +59,17 @@ def desk(studio: StudioProcess, person: Callable[..., Any]) -> Iterator[Desk]:
 def test_what_is_no_decision_is_not_taken(desk: Desk) -> None:
     page = desk.page()
     before = task(page)
-    for event in ("{key: '1', isComposing: true}", "{key: '1', keyCode: 229}", "{key: '1', repeat: true}", "{key: '1', ctrlKey: true}",
-                  "{key: '1', metaKey: true}", "{key: '9'}", "{key: 'Process'}"):
-        page.evaluate(f"document.body.dispatchEvent(new KeyboardEvent('keydown', Object.assign({{bubbles: true}}, {event})))")
+    for event in ("key: '1', isComposing: true", "key: '1', keyCode: 229", "key: '1', repeat: true",
+                  "key: '1', ctrlKey: true", "key: '1', metaKey: true", "key: '9'", "key: 'Process'"):
+        page.evaluate(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{bubbles: true, {event}}}))")
     page.evaluate("""() => { const field = document.createElement('textarea'); document.querySelector('main').append(field);
-                             field.focus(); field.dispatchEvent(new KeyboardEvent('keydown', {key: '1', bubbles: true})); field.remove(); }""")
+        field.focus(); field.dispatchEvent(new KeyboardEvent('keydown', {key: '1', bubbles: true})); field.remove(); }""")
     page.keyboard.press("f")                            # a dialog is open: its keys are its own
     page.keyboard.press("2")
     page.keyboard.press("Escape")
     assert task(page) == before and desk.answers() == []
-    page.evaluate("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '１', bubbles: true}))")   # a wide 1 of a Chinese keyboard
+    # A wide 1, as a Chinese keyboard gives it, is a 1.
+    page.evaluate("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '１', bubbles: true}))")
     page.wait_for_function("before => document.querySelector('.task h2').id !== before", arg=before)
     all_saved(page)
     assert desk.answers() == [{"winner": "a", "strength": 3}]
@@ -185,7 +186,8 @@ def test_marks_count_code_points_and_writing_is_sent_as_written(desk: Desk) -> N
 
 
 @pytest.mark.parametrize("options", [
-    {}, {"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "locale": "zh-CN"}],
+    {}, {"color_scheme": "dark"},
+    {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "locale": "zh-CN"}],
     ids=["desktop", "dark", "phone in Chinese"])
 def test_axe_finds_nothing_serious(desk: Desk, options: dict[str, Any]) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -193,8 +195,8 @@ def test_axe_finds_nothing_serious(desk: Desk, options: dict[str, Any]) -> None:
         store.accounts.set_roles("ann", ["annotator", "reviewer", "lead", "admin"], None, time.time())
     page = desk.page(**options)
     wrong = []
-    for path in ("", "/", "/sign-in", "/campaigns", "/campaigns/new", f"/campaigns/{desk.items['comparison']}", "/people", "/me", "/review",
-                 f"/annotate/{desk.items['rating']}", f"/annotate/{desk.items['spans']}"):
+    for path in ("", "/", "/campaigns", "/campaigns/new", f"/campaigns/{desk.items['comparison']}", "/people", "/me",
+                 "/review", f"/annotate/{desk.items['rating']}", f"/annotate/{desk.items['spans']}"):
         if path:
             page.goto(desk.studio.url + path)
             page.wait_for_timeout(200)

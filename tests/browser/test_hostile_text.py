@@ -41,7 +41,8 @@ def provoke(page: Any) -> list[Any]:
     return caught
 
 
-def test_two_hundred_hostile_texts_run_nothing_and_fetch_nothing(studio: StudioProcess, person: Callable[..., Any], log: Any) -> None:
+def test_two_hundred_hostile_texts_run_nothing_and_fetch_nothing(studio: StudioProcess, person: Callable[..., Any],
+                                                                 log: Any) -> None:
     hostile = payloads()
     assert len(hostile) >= 200
     with Store.open(studio.project.store_path) as store:

@@ -27,7 +27,8 @@ def test_from_the_set_up_link_to_the_export(studio: StudioProcess, person: Calla
     furnish(studio)
     lead = person()
     come_in(lead, studio.url + studio.setup_path, "Lea")
-    campaign = open_campaign(lead, studio.url, "Sums", "samples/first@1", overlap="2", duplicate_share="0", per_prompt="2", quota=str(QUOTA))
+    campaign = open_campaign(lead, studio.url, "Sums", "samples/first@1", overlap="2", duplicate_share="0",
+                             per_prompt="2", quota=str(QUOTA))
 
     annotators = {name: person(locale=locale) for name, locale in (("Ann", "en-GB"), ("Bo", "zh-CN"))}
     for name, page in annotators.items():
@@ -68,7 +69,7 @@ def test_from_the_set_up_link_to_the_export(studio: StudioProcess, person: Calla
     assert f"of {4 * NUM_PROMPTS} wanted" in lead.inner_text(".facts") and "Krippendorff" in lead.inner_text("main")
     with lead.expect_download() as download:
         lead.click("text=Export judgments")
-    rows = [json.loads(line) for line in open(download.value.path(), encoding="utf-8")]
+    rows = [json.loads(line) for line in download.value.path().read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 2 * QUOTA and {row["person"] for row in rows} == {"ann", "bo"}
     assert sum(row["resolved_by"] is not None for row in rows) == 2 * waiting
     assert log.errors == [] and log.elsewhere(studio.url) == []

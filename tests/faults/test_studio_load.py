@@ -19,10 +19,10 @@ from test_store_load import a_large_campaign
 
 sys.path.append(str(Path(__file__).parents[1] / "browser"))      # where the test finds studio_process
 
-from studio_process import StudioProcess  # noqa: E402
+from studio_process import StudioProcess
 
-from tutelage.project import MARKER, Project  # noqa: E402
-from tutelage.store import Store  # noqa: E402
+from tutelage.project import MARKER, Project
+from tutelage.store import Store
 
 ENGINES = ["sqlite", "postgresql"] if programs() or os.environ.get("CI") else ["sqlite"]
 
@@ -72,7 +72,8 @@ def annotate(studio: StudioProcess, campaign: str, person: str, key: str, books:
             while entries and time.monotonic() < give_up:
                 began = time.perf_counter()
                 try:
-                    said = client.post(f"{studio.url}/api/outbox", json={"person": person, "entries": entries}).raise_for_status()
+                    said = client.post(f"{studio.url}/api/outbox", json={"person": person, "entries": entries})
+                    said.raise_for_status()
                 except httpx.HTTPError:
                     time.sleep(0.05)
                     continue
@@ -95,7 +96,8 @@ def try_it(project: Project, num_people: int, num_judgments: int, num_kills: int
     for thread in threads:
         thread.start()
     for number in range(1, num_kills + 1):
-        while len(books.acknowledged) < num_judgments * number // (num_kills + 1) and any(map(threading.Thread.is_alive, threads)):
+        goal = num_judgments * number // (num_kills + 1)
+        while len(books.acknowledged) < goal and any(thread.is_alive() for thread in threads):
             time.sleep(0.01)
         studio.kill()
         studio.start()                                # on the port it had: the annotators go on by themselves
@@ -105,9 +107,10 @@ def try_it(project: Project, num_people: int, num_judgments: int, num_kills: int
     studio.stop()
     verify(project, campaign, books, num_judgments, overlap)
     waits = sorted(books.waits_ms)
-    return (f"{'sqlite' if isinstance(project.store_place, Path) else 'postgresql'}: {num_judgments} judgments by {num_people} people "
-            f"over HTTP, {num_kills} kills: {num_judgments / spent:.0f} judgments/s, restarts included; a request of up to three "
-            f"decisions: median {waits[len(waits) // 2]:.1f} ms, p99 {waits[len(waits) * 99 // 100]:.1f} ms")
+    engine = "sqlite" if isinstance(project.store_place, Path) else "postgresql"
+    return (f"{engine}: {num_judgments} judgments by {num_people} people over HTTP, {num_kills} kills: "
+            f"{num_judgments / spent:.0f} judgments/s, restarts included; a request of up to three decisions: median "
+            f"{waits[len(waits) // 2]:.1f} ms, p99 {waits[len(waits) * 99 // 100]:.1f} ms")
 
 
 def verify(project: Project, campaign: str, books: Books, num_judgments: int, overlap: int) -> None:

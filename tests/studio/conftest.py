@@ -17,7 +17,8 @@ from tutelage.studio.config import Studio
 from tutelage.studio.room import studio_room
 from tutelage.web import Shell, create_app
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "web")]      # where the tests find studio_work and web_browser
+# where the tests find studio_work and web_browser
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "web")]
 
 from web_browser import HOST, Browser  # noqa: E402
 

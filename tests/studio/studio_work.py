@@ -20,7 +20,8 @@ def sample_of(prompt: Prompt, text: str, policy: str) -> Sample:
                   logprobs=(-0.5,), response_mask=(True,), text=text, ended=True, policy=policy)
 
 
-def campaign(store: Store, name: str = "pairs", kind: str = "comparison", num: int = 4, num_samples: int = 2, **terms: Any) -> Campaign:
+def campaign(store: Store, name: str = "pairs", kind: str = "comparison", num: int = 4, num_samples: int = 2,
+             **terms: Any) -> Campaign:
     made = store.campaigns.create(name, kind, Terms(**terms), None, time.time())
     new = []
     for i in range(num):

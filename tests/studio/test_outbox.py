@@ -21,7 +21,7 @@ def send(visitor: Any, *entries: dict[str, Any], person: str = "annotator") -> l
     return answer.json()["results"]
 
 
-def test_an_answer_is_kept_once_however_often_it_is_sent(browser, store: Store) -> None:  # type: ignore[no-untyped-def]
+def test_an_answer_is_kept_once_however_often_it_is_sent(browser: Any, store: Store) -> None:
     made, visitor = campaign(store), browser("annotator")
     task = tasks_of(visitor, made.id)[0]["id"]
     statuses = [send(visitor, entry(task, "k1"))[0]["status"] for _ in range(3)]
@@ -29,7 +29,7 @@ def test_an_answer_is_kept_once_however_often_it_is_sent(browser, store: Store) 
     assert store.counts(current=False) == {"comparison": {"human": 1}}
 
 
-def test_a_page_never_learns_who_wrote_what(browser, store: Store) -> None:  # type: ignore[no-untyped-def]
+def test_a_page_never_learns_who_wrote_what(browser: Any, store: Store) -> None:
     made, visitor = campaign(store), browser("annotator")
     answer = visitor.get(f"/api/campaigns/{made.id}/tasks?want=3")
     assert set(answer.json()["tasks"][0]) == {"id", "prompt", "responses"}
@@ -38,7 +38,7 @@ def test_a_page_never_learns_who_wrote_what(browser, store: Store) -> None:  # t
     assert "model/" not in visitor.get(f"/annotate/{made.id}").text
 
 
-def test_tasks_that_the_page_holds_are_not_sent_again_and_no_more_are_taken_than_asked(browser, store: Store) -> None:  # type: ignore[no-untyped-def]
+def test_tasks_that_the_page_holds_are_not_sent_again_and_no_more_are_taken_than_asked(browser: Any, store: Store) -> None:
     made, visitor = campaign(store, num=8), browser("annotator")
     first = [task["id"] for task in tasks_of(visitor, made.id, 3)]
     second = [task["id"] for task in tasks_of(visitor, made.id, 2, ",".join(first))]
@@ -47,7 +47,7 @@ def test_tasks_that_the_page_holds_are_not_sent_again_and_no_more_are_taken_than
     assert sorted(task["id"] for task in tasks_of(visitor, made.id, 10)[:5]) == sorted(first + second)      # a page loaded afresh
 
 
-def test_undo_takes_an_answer_back_and_the_next_one_stands(browser, store: Store) -> None:  # type: ignore[no-untyped-def]
+def test_undo_takes_an_answer_back_and_the_next_one_stands(browser: Any, store: Store) -> None:
     made, visitor = campaign(store), browser("annotator")
     task = tasks_of(visitor, made.id)[0]["id"]
     undo = {"op": "undo", "task": task, "key": "u" * 16, "undoes": "k1".rjust(16, "0")}
@@ -58,8 +58,10 @@ def test_undo_takes_an_answer_back_and_the_next_one_stands(browser, store: Store
 
 
 @pytest.mark.parametrize(("answer", "words"), [
-    ({"winner": "c"}, "wanted one of a, b"), ({"winner": "a"}, "strength"), ({}, "winner"), ({"winner": "a", "strength": 2, "x": 1}, "'x'")])
-def test_an_answer_that_is_none_is_refused_in_words_and_the_rest_is_kept(browser, store: Store, answer: dict[str, Any], words: str) -> None:  # type: ignore[no-untyped-def]
+    ({"winner": "c"}, "wanted one of a, b"), ({"winner": "a"}, "strength"), ({}, "winner"),
+    ({"winner": "a", "strength": 2, "x": 1}, "'x'")])
+def test_an_answer_that_is_none_is_refused_in_words_and_the_rest_is_kept(browser: Any, store: Store,
+                                                                         answer: dict[str, Any], words: str) -> None:
     made, visitor = campaign(store), browser("annotator")
     one, two = (task["id"] for task in tasks_of(visitor, made.id, 2))
     bad = {**entry(one, "k1"), "answer": answer}
@@ -67,7 +69,7 @@ def test_an_answer_that_is_none_is_refused_in_words_and_the_rest_is_kept(browser
     assert [result["status"] for result in results] == ["refused", "kept"] and words in results[0]["message"]
 
 
-def test_anothers_task_cannot_be_answered_and_anothers_outbox_is_not_taken(browser, store: Store) -> None:  # type: ignore[no-untyped-def]
+def test_anothers_task_cannot_be_answered_and_anothers_outbox_is_not_taken(browser: Any, store: Store) -> None:
     store.add_person("bob", "human", "Bob")
     store.accounts.set_roles("bob", ["annotator"], None, 1.0)
     made = campaign(store)
@@ -78,7 +80,7 @@ def test_anothers_task_cannot_be_answered_and_anothers_outbox_is_not_taken(brows
     assert store.counts(current=False) == {}
 
 
-def test_trouble_of_our_own_refuses_nothing(browser, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_trouble_of_our_own_refuses_nothing(browser: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A locked database must not read like "refused", which would take the entry out of the browser's outbox."""
     made, visitor = campaign(store), browser("annotator")
     task = tasks_of(visitor, made.id)[0]["id"]
@@ -94,12 +96,12 @@ def test_trouble_of_our_own_refuses_nothing(browser, store: Store, monkeypatch: 
     {}, {"person": "annotator", "entries": []}, {"person": "annotator", "entries": [{"op": "drop"}]}, [],
     {"person": "annotator", "entries": [{"op": "answer", "key": "short", "task": "t"}]},
     {"person": "annotator", "entries": [{"op": "answer", "key": "k" * 16, "task": "t", "answer": [1]}]}])
-def test_a_batch_that_cannot_be_read_is_an_error_in_words(browser, batch: object) -> None:  # type: ignore[no-untyped-def]
+def test_a_batch_that_cannot_be_read_is_an_error_in_words(browser: Any, batch: object) -> None:
     answer = browser("annotator").send("/api/outbox", batch)
     assert answer.status_code == 422 and answer.json()["error"]
 
 
-def test_a_flag_goes_to_a_reviewer_and_the_task_to_somebody_else(browser, store: Store) -> None:  # type: ignore[no-untyped-def]
+def test_a_flag_goes_to_a_reviewer_and_the_task_to_somebody_else(browser: Any, store: Store) -> None:
     made, visitor = campaign(store), browser("annotator")
     task = tasks_of(visitor, made.id)[0]["id"]
     flag = {"op": "flag", "task": task, "key": "f" * 16, "reason": "private", "note": "a phone number"}
@@ -110,7 +112,7 @@ def test_a_flag_goes_to_a_reviewer_and_the_task_to_somebody_else(browser, store:
     assert send(visitor, {**flag, "key": "g" * 16, "reason": "nonsense"})[0]["status"] == "refused"
 
 
-def test_why_there_is_nothing_more_is_said(browser, store: Store) -> None:  # type: ignore[no-untyped-def]
+def test_why_there_is_nothing_more_is_said(browser: Any, store: Store) -> None:
     made, visitor = campaign(store, quota=1), browser("annotator")
     task = tasks_of(visitor, made.id)[0]["id"]
     send(visitor, entry(task, "k1"))
@@ -121,14 +123,15 @@ def test_why_there_is_nothing_more_is_said(browser, store: Store) -> None:  # ty
     assert visitor.get(f"/api/campaigns/{made.id}/tasks").json()["reason"] == "paused"
 
 
-def test_times_are_kept_within_reason(browser, store: Store) -> None:  # type: ignore[no-untyped-def]
+def test_times_are_kept_within_reason(browser: Any, store: Store) -> None:
     from tutelage.studio.wire import kept_timings
 
-    assert kept_timings({"visible_ms": 1200.7, "undone": 1, "input": "key", "cookies": "no"}) == {"visible_ms": 1200, "undone": 1, "input": "key"}
+    said = {"visible_ms": 1200.7, "undone": 1, "input": "key", "cookies": "no"}
+    assert kept_timings(said) == {"visible_ms": 1200, "undone": 1, "input": "key"}
     assert kept_timings({"visible_ms": -1, "undone": "x", "input": "<script>"}) == {}
 
 
-def test_keys_are_kept_with_the_account_and_only_for_actions_there_are(browser, store: Store) -> None:  # type: ignore[no-untyped-def]
+def test_keys_are_kept_with_the_account_and_only_for_actions_there_are(browser: Any, store: Store) -> None:
     visitor = browser("annotator")
     assert visitor.send("/api/keys", {"kind": "comparison", "keys": {"tie": "x", "undo": "u"}}).status_code == 200
     assert store.accounts.settings("annotator")["keys"] == {"comparison": {"tie": "x", "undo": "u"}}

@@ -19,7 +19,7 @@ from tutelage.web import Shell, create_app
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "web"))       # where the tests find web_browser
 
-from web_browser import HOST, Browser  # noqa: E402
+from web_browser import HOST, Browser
 
 ROLES = ("annotator", "reviewer", "lead", "admin")
 

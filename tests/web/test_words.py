@@ -13,9 +13,9 @@ from jinja2 import Environment
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import catalogues  # noqa: E402
+import catalogues
 
-from tutelage.web.i18n import LANGUAGES, Words, choose  # noqa: E402
+from tutelage.web.i18n import LANGUAGES, Words, choose
 
 TEMPLATES = sorted(path for room in catalogues.ROOMS for path in (catalogues.PACKAGE / room / "templates").glob("*.j2"))
 SCRIPTS = sorted(path for room in catalogues.ROOMS for path in (catalogues.PACKAGE / room / "static").glob("*.js"))

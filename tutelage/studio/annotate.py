@@ -91,7 +91,8 @@ def page_config(request: Request, campaign: Campaign, config: Studio) -> dict[st
                      "answer": None if action.answer is None else dict(action.answer)}
                     for name, action in kind.ACTIONS.items()],
         "page_actions": page_actions(request), "keys": own,
-        "aspects": [{"name": aspect, "words": rating.ASPECT_NAMES[language][aspect], "about": rating.ASPECT_TEXT[language][aspect]}
+        "aspects": [{"name": aspect, "words": rating.ASPECT_NAMES[language][aspect],
+                     "about": rating.ASPECT_TEXT[language][aspect]}
                     for aspect in settings.get("aspects") or ASPECTS],
         "guideline": told, "guideline_name": name, "min_view_ms": round(1000 * config.min_view_s),
         "break_after_min": config.break_after_min,
@@ -116,7 +117,8 @@ def page_actions(request: Request) -> dict[str, str]:
 def _flag_form(request: Request) -> dict[str, Any]:
     language = request.state.visitor.language
     return {"question": flags.QUESTION[language],
-            "reasons": [{"name": name, "key": action.key, "words": action.words[language]} for name, action in flags.ACTIONS.items()]}
+            "reasons": [{"name": name, "key": action.key, "words": action.words[language]}
+                        for name, action in flags.ACTIONS.items()]}
 
 
 def _keep_keys(request: Request, chosen: OwnKeys) -> None:

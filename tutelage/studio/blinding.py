@@ -19,8 +19,9 @@ _NAMES = (
     "Baidu", "Kimi", "Moonshot(?: AI)?", "Doubao", "ByteDance", "InternLM", "MiniMax", "SmolLM", "Hugging ?Face", "Phi",
     "Microsoft", "Copilot", "Vicuna", "Alpaca", "Falcon", "OLMo", "Granite", "IBM", "Cohere", "Command R", "Grok", "xAI",
     "Yi", "Hunyuan", "Tencent",
-    "通义千问", "通义", "千问", "阿里巴巴", "阿里云", "达摩院", "深度求索", "智谱", "清言", "百川", "文心一言", "文心", "百度", "月之暗面",
-    "豆包", "字节跳动", "书生", "浦语", "上海人工智能实验室", "零一万物", "混元", "腾讯", "讯飞星火", "星火", "谷歌", "微软", "商汤",
+    "通义千问", "通义", "千问", "阿里巴巴", "阿里云", "达摩院", "深度求索", "智谱", "清言", "百川",
+    "文心一言", "文心", "百度", "月之暗面", "豆包", "字节跳动", "书生", "浦语", "上海人工智能实验室", "零一万物", "混元", "腾讯",
+    "讯飞星火", "星火", "谷歌", "微软", "商汤",
 )
 _SELF = re.compile(
     r"\b(?:I am|I'm|I’m|my name is|call me|as an? (?:AI|large|language|artificial)|as \w+, an? (?:AI|language)|"

@@ -22,9 +22,9 @@ from tutelage.web.pages import render, say, values_of
 
 # A flag is raised, never asked for.
 KIND_NAMES = {
-    "comparison": N_("comparison"), "ranking": N_("ranking"), "rating": N_("rating"), "thumbs": N_("thumbs"), "label": N_("label"),
-    "spans": N_("marked passages"), "critique": N_("critique"), "edit": N_("edit"), "demonstration": N_("demonstration"),
-    "instruction": N_("instruction and response")}
+    "comparison": N_("comparison"), "ranking": N_("ranking"), "rating": N_("rating"), "thumbs": N_("thumbs"),
+    "label": N_("label"), "spans": N_("marked passages"), "critique": N_("critique"), "edit": N_("edit"),
+    "demonstration": N_("demonstration"), "instruction": N_("instruction and response")}
 
 
 def add_routes(routes: Routes, project: Project) -> None:
@@ -81,8 +81,9 @@ def _form(request: Request, project: Project, draft: new_campaign.Draft, message
     store: Store = request.app.state.store
     language = request.state.visitor.language
     asked = [(name, kinds.kind(name).QUESTION[language], kinds.kind(name).NUM_SAMPLES) for name in KIND_NAMES]
-    return render(request, "studio/new_campaign.html.j2", status, draft=draft, message=message, kinds=asked, kind_names=KIND_NAMES,
-                  sources=sources(project), aspects=agreement.aspect_words(language), quizzes=store.campaigns.all())
+    return render(request, "studio/new_campaign.html.j2", status, draft=draft, message=message, kinds=asked,
+                  kind_names=KIND_NAMES, sources=sources(project), aspects=agreement.aspect_words(language),
+                  quizzes=store.campaigns.all())
 
 
 def _standing(request: Request, campaign: Campaign) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def run(project: Project, config: Studio) -> dict[str, Any]:
         address = config.public_url.rstrip("/") or f"{'https' if cert else 'http'}://{host}:{port}"
         console.print(f"The studio of {project.root} is at {address}  (Ctrl+C stops it)")
         if path := setup_path(store):
-            console.print(f"Nobody has an account yet. This link makes the first one; it works once, for 24 hours:\n{address}{path}")
+            console.print("Nobody has an account yet. This link makes the first one; it works once, for 24 hours:")
+            console.print(f"{address}{path}")
         serve(app, listening, cert, key, config.behind_proxy)
     return {"address": address}

@@ -45,8 +45,9 @@ def _work(store: Store, visitor: Visitor) -> Iterator[Work]:
     """Campaigns that are open to the visitor or that they have worked on, those with something left first."""
     found = []
     for campaign in store.campaigns.all():
-        mine, standing = store.progress.of_person(campaign.id, visitor.person), store.progress.standing(campaign.id, visitor.person)
-        if campaign.state == "open" and standing.why not in ("expertise", "language") or mine.num_answered:
+        mine = store.progress.of_person(campaign.id, visitor.person)
+        standing = store.progress.standing(campaign.id, visitor.person)
+        if (campaign.state == "open" and standing.why not in ("expertise", "language")) or mine.num_answered:
             question = kinds.kind(campaign.kind).QUESTION[visitor.language]
             found.append(Work(campaign, question, mine, standing))
     yield from sorted(found, key=lambda each: (each.standing.why != "", each.campaign.name))

@@ -106,7 +106,8 @@ def _of_prompt(samples: list[Sample], size: int, fewest: int, per_prompt: int, s
     choices.sort(key=lambda chosen: -len({sample.policy for sample in chosen}))
     for chosen in choices[:per_prompt]:
         prompt = chosen[0].prompt
-        yield NewItem(prompt=prompt, samples=tuple(sample.id for sample in chosen), language=language_of(prompt), tags=tuple(tags))
+        yield NewItem(prompt=prompt, samples=tuple(sample.id for sample in chosen), language=language_of(prompt),
+                      tags=tuple(tags))
 
 
 def key_of(prompt: Prompt) -> str:

@@ -122,9 +122,10 @@ def _given(store: Store, campaign: Campaign, person: str, language: str) -> Iter
     for task in tasks:
         if (own := said.get(task.judgment or "")) is None:
             continue
-        known = _known(task, said.get(verdicts.get(task.item) or ""))
-        verdict = "" if known is None else "right" if matches(task.kind, in_item_order(task.kind, own.answer, task.order), known) else "wrong"
-        words = "" if known is None else kind.in_words(as_shown(task.kind, known, task.order), language)
+        verdict, words = "", ""
+        if (known := _known(task, said.get(verdicts.get(task.item) or ""))) is not None:
+            verdict = "right" if matches(task.kind, in_item_order(task.kind, own.answer, task.order), known) else "wrong"
+            words = kind.in_words(as_shown(task.kind, known, task.order), language)
         yield Given(task, kind.in_words(own.answer, language), verdict, words, task.id in contested)
 
 

@@ -46,7 +46,8 @@ class Draft:
     @classmethod
     def of(cls, form: Any) -> Self:
         many = ("sources", "languages", "aspects")
-        single = {name: str(form.get(name, "")).replace("\r\n", "\n").strip() for name in cls.__dataclass_fields__ if name not in many}
+        single = {name: str(form.get(name, "")).replace("\r\n", "\n").strip()
+                  for name in cls.__dataclass_fields__ if name not in many}
         return cls(**single, **{name: tuple(map(str, form.getlist(name))) for name in many})
 
 
