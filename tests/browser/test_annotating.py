@@ -99,7 +99,7 @@ def test_a_key_can_be_changed_and_stays_changed(desk: Desk) -> None:
     assert "taken" in page.inner_text('[data-at="keys-note"]')
     page.click('[data-change="tie"]')
     page.keyboard.press("t")
-    page.wait_for_function("document.querySelector('[data-at=\"keys-note\"]').textContent === 'Kept.'")
+    page.wait_for_function("() => document.querySelector('[data-at=\"keys-note\"]').textContent === 'Kept.'")
     page.keyboard.press("Escape")
     page.reload()
     page.wait_for_selector(".task")
@@ -126,7 +126,7 @@ def test_nothing_is_lost_when_the_server_dies_and_the_network_and_the_tab_go(des
     again.context.set_offline(False)
     begin(again, desk.studio.url, desk.items["comparison"])
     all_saved(again)
-    again.wait_for_function("document.querySelector('[data-at=\"progress\"]').textContent.startsWith('3 ')")
+    again.wait_for_function("() => document.querySelector('[data-at=\"progress\"]').textContent.startsWith('3 ')")
     assert sorted(answer["winner"] for answer in desk.answers()) == ["a", "a", "tie"]
 
 

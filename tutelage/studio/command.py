@@ -36,9 +36,9 @@ def run(project: Project, config: Studio) -> dict[str, Any]:
     from tutelage.web.serve import check_address, hosts_of, open_socket, serve
 
     cert, key = (Path(name) if name else None for name in (config.tls_cert, config.tls_key))
-    for path in (cert, key):
-        if path is not None and not path.is_file():
-            raise UsageError(f"there is no file {path}. Wanted the certificate and its key as PEM files.")
+    for file in (cert, key):
+        if file is not None and not file.is_file():
+            raise UsageError(f"there is no file {file}. Wanted the certificate and its key as PEM files.")
     check_address(config.host, cert is not None, config.behind_proxy)
     hosts = hosts_of(config.host, config.public_url, config.behind_proxy)
     listening = open_socket(config.host, config.port)

@@ -46,9 +46,10 @@ class Draft:
     @classmethod
     def of(cls, form: Any) -> Self:
         many = ("sources", "languages", "aspects")
-        single = {name: str(form.get(name, "")).replace("\r\n", "\n").strip()
+        single: dict[str, Any] = {name: str(form.get(name, "")).replace("\r\n", "\n").strip()
                   for name in cls.__dataclass_fields__ if name not in many}
-        return cls(**single, **{name: tuple(map(str, form.getlist(name))) for name in many})
+        several: dict[str, Any] = {name: tuple(map(str, form.getlist(name))) for name in many}
+        return cls(**single, **several)
 
 
 def create(store: Store, project: Project, draft: Draft, lead: str, now: float) -> Campaign:

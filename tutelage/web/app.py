@@ -72,12 +72,12 @@ def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     if error.status == 401 and request.method == "GET" and not _wants_json(request):
         return RedirectResponse(f"/sign-in?next={quote(request.url.path)}", status_code=303)
-    return _answer(request, error.status, error.message, **error.values)
+    return _answer(request, error.status, error.message, True, **error.values)
 
 
 def _wrong(request: Request, error: Exception) -> Response:
     # 503: it was right to ask, and right to ask again.
-    return _answer(request, 503 if isinstance(error, StoreUnavailable) else 400, str(error), is_ours=False)
+    return _answer(request, 503 if isinstance(error, StoreUnavailable) else 400, str(error), False)
 
 
 def _unreadable(request: Request, error: Exception) -> Response:
@@ -98,7 +98,7 @@ def _bug(request: Request, error: Exception) -> Response:
     return _answer(request, 500, N_("Something broke on our side; nothing of this was kept. The log says more."))
 
 
-def _answer(request: Request, status: int, message: str, is_ours: bool = True, **values: object) -> Response:
+def _answer(request: Request, status: int, message: str, is_ours: bool = True, /, **values: object) -> Response:
     """The error as the asker reads it: JSON for programs, a page for people."""
     visitor = getattr(request.state, "visitor", None)
     if visitor is None:

@@ -74,6 +74,6 @@ def doors(app: FastAPI) -> dict[tuple[str, str], frozenset[str]]:
         roles = (route.openapi_extra or {}).get("roles") if isinstance(route, APIRoute) else None
         if not isinstance(route, APIRoute) or not roles:
             raise ValueError(f"the route {getattr(route, 'path', route)!r} does not say who may take it; add it by Routes.")
-        for method in route.methods:
+        for method in route.methods or ():
             found[method, route.path] = frozenset(roles)
     return found
