@@ -27,8 +27,8 @@ def write_samples(project: Project, name: str, num: int = 3, per_prompt: int = 3
 
 
 def fields(**changed: Any) -> dict[str, Any]:
-    return {"name": "first", "kind": "comparison", "sources": ["samples/s@1"], "per_prompt": "1", "overlap": "2", "lease_min": "15",
-            "seed": "0", "max_samples": "3", "aspects": ["helpful"], "labels": "yes\nno", **changed}
+    return {"name": "first", "kind": "comparison", "sources": ["samples/s@1"], "per_prompt": "1", "overlap": "2",
+            "lease_min": "15", "seed": "0", "max_samples": "3", "aspects": ["helpful"], "labels": "yes\nno", **changed}
 
 
 def judge(browser: Visit, store: Store, id: str, answers: dict[str, dict[str, Any]]) -> None:
@@ -40,13 +40,15 @@ def judge(browser: Visit, store: Store, id: str, answers: dict[str, dict[str, An
         visitor = browser(person)
         while tasks := visitor.get(f"/api/campaigns/{id}/tasks?want=10").json()["tasks"]:
             entries = [entry(task["id"], f"{person}{task['id']}"[:40], answer) for task in tasks]
-            assert {each["status"] for each in visitor.send("/api/outbox", {"person": person, "entries": entries}).json()["results"]} == {"kept"}
+            said = visitor.send("/api/outbox", {"person": person, "entries": entries}).json()["results"]
+            assert {each["status"] for each in said} == {"kept"}
 
 
 @pytest.mark.parametrize("kind", sorted(KIND_NAMES))
 def test_a_campaign_of_every_kind_is_made_in_the_form(browser: Visit, store: Store, project: Project, kind: str) -> None:
     write_samples(project, "s")
-    answer = browser("lead").post("/campaigns/new", fields(kind=kind, typed="One more?\nAnd one." if kind == "instruction" else ""))
+    more = "One more?\nAnd one." if kind == "instruction" else ""
+    answer = browser("lead").post("/campaigns/new", fields(kind=kind, typed=more))
     assert answer.status_code == 303, answer.text
     [made] = store.campaigns.all()
     items = list(store.campaigns.items(made.id))
@@ -79,7 +81,8 @@ def test_pairs_show_different_texts_and_different_models_first() -> None:
     for seed in range(20):
         for item in make("comparison", {}, [prompt], samples, 1, seed):
             first, second = (by_id[id] for id in item.samples)
-            assert first.text != second.text and first.policy != second.policy and first.text.strip() and second.text.strip()
+            assert first.text != second.text and first.policy != second.policy
+            assert first.text.strip() and second.text.strip()
     assert len(make("comparison", {}, [prompt], samples, 9, 0)) == 3                 # a-b, a-c, b-c
     assert make("comparison", {}, [prompt], samples, 2, 7) == make("comparison", {}, [prompt], samples, 2, 7)
 
@@ -136,7 +139,8 @@ def test_a_reviewer_settles_by_an_answer_and_names_are_not_shown(browser: Visit,
     assert (resolution.decision, resolution.note) == ("judged", "equal")
     assert "Nothing waits" in browser("reviewer").get("/review").text
     rows = [json.loads(line) for line in browser("lead").get(f"/campaigns/{made.id}/export").text.splitlines()]
-    assert {row["person"] for row in rows} == {"annlee", "bobby"} and {row["resolved_by"] for row in rows} == {resolution.judgment}
+    assert {row["person"] for row in rows} == {"annlee", "bobby"}
+    assert {row["resolved_by"] for row in rows} == {resolution.judgment}
     assert "known answer" in browser("annlee").get("/me").text
 
 
@@ -177,7 +181,8 @@ def test_an_invitation_makes_one_account_with_the_roles_it_names(browser: Visit,
     new = browser()
     assert "Eve &lt;b&gt;" in new.get(path).text
     come = {"person": "eve", "name": "Eve", "password": "a long password", "consent": "yes"}
-    for wrong in ({"person": "e v e"}, {"person": "lead"}, {"password": "short"}, {"consent": ""}, {"name": " "}, {"password": "EVE EVE EVE", "name": "Eve Eve Eve"}):
+    for wrong in ({"person": "e v e"}, {"person": "lead"}, {"password": "short"}, {"consent": ""}, {"name": " "},
+                  {"password": "EVE EVE EVE", "name": "Eve Eve Eve"}):
         assert new.post(path, {**come, **wrong}).status_code == 422, wrong
     assert new.post(path, come).status_code == 303
     account = store.accounts.get("eve")

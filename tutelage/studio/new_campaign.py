@@ -47,7 +47,7 @@ class Draft:
     def of(cls, form: Any) -> Self:
         many = ("sources", "languages", "aspects")
         single: dict[str, Any] = {name: str(form.get(name, "")).replace("\r\n", "\n").strip()
-                  for name in cls.__dataclass_fields__ if name not in many}
+                                  for name in cls.__dataclass_fields__ if name not in many}
         several: dict[str, Any] = {name: tuple(map(str, form.getlist(name))) for name in many}
         return cls(**single, **several)
 
