@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 PIP := -m pip install --disable-pip-version-check --quiet
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
+# Debian packages that some tests use, installed where that is allowed.
+DEBIAN ?= postgresql chromium fonts-noto-cjk
+
 DEMO_PROJECT ?= demo
 DEMO_ARGS ?=
 STUDIO_PROJECT ?= demo
@@ -36,6 +39,7 @@ demo: $(STAMP)
 	$(VENV)/bin/tutelage demo --project $(DEMO_PROJECT) $(DEMO_ARGS)
 
 test: $(STAMP)
+	.ci/debian $(DEBIAN)
 	$(PY) -m pytest -q -m "not faults" $(TEST_ARGS)
 
 check: $(STAMP)
@@ -52,6 +56,7 @@ bench: $(STAMP)
 	$(PY) -m bench $(BENCH_ARGS)
 
 faults: $(STAMP)
+	.ci/debian $(DEBIAN)
 	@test -d tests/faults || { echo "make faults: there is no tests/faults in this checkout, so nothing was tried."; exit 1; }
 	$(PY) -m pytest tests/faults -m faults $(TEST_ARGS)
 

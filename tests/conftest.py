@@ -1,4 +1,4 @@
-"""What the tests of every stage stand on: a tiny model as a directory, and a project."""
+"""What the tests of every stage stand on: a tiny model as a directory, a project, and preferences of plain strings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tutelage.project import Project
+from tutelage.records import Message, Messages, Preference, record_id
 
 sys.path.insert(0, str(Path(__file__).parent))       # where `postgres` is
 from postgres import Server
+
+if TYPE_CHECKING:
+    from tutelage.data.chat import ChatTemplate
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +54,27 @@ def postgres() -> Iterator[Server]:
     """A PostgreSQL server for the tests that want one."""
     with Server() as server:
         yield server
+
+
+def said(text: str) -> Messages:
+    return (Message.of("assistant", text),)
+
+
+def asked(text: str) -> Messages:
+    return (Message.of("user", text),)
+
+
+@pytest.fixture
+def preference() -> Callable[..., Preference]:
+    def build(prompt: str, chosen: str, rejected: str, **rest: Any) -> Preference:
+        return Preference(**{"id": record_id(prompt, chosen, rejected), "prompt": asked(prompt), "chosen": said(chosen),
+                             "rejected": said(rejected), **rest})
+    return build
+
+
+@pytest.fixture(scope="session")
+def template() -> ChatTemplate:
+    from tutelage.data.chat import ChatTemplate
+    from tutelage.models.tiny import tiny_tokenizer
+
+    return ChatTemplate.of(tiny_tokenizer())

@@ -43,6 +43,8 @@ HEAVY = {
     "vllm": ("scaling/",),
     "torch.distributed": ("scaling/",),
     "gymnasium": ("rl/gym/", "rl/gym.py"),
+    "pyarrow": ("data/columnar.py",),
+    "datasets": ("data/hub.py",),
 }
 
 # Nothing that trains is ordered by the clock; these units only write down when a person did something.

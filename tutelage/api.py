@@ -26,6 +26,7 @@ from tutelage.generation.stage import sample as _sample
 from tutelage.lineage import file_hash
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Score
+from tutelage.records import Preference
 from tutelage.rewards.callables import CallableReward, Function, load_callable
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import RewardScorer
@@ -33,7 +34,8 @@ from tutelage.rewards.train import train_reward
 from tutelage.rl.config import RL
 from tutelage.rl.stage import rl as _rl
 from tutelage.store import Store
-from tutelage.tuning.config import SFT
+from tutelage.tuning.config import SFT, Preferences
+from tutelage.tuning.preference import preference as _preference
 from tutelage.tuning.sft import sft as _sft
 
 
@@ -41,6 +43,15 @@ def sft(project: str | Path | Project, **settings: Any) -> Artifact:
     """Supervised fine-tuning; settings as in `tuning.config.SFT`."""
     with (opened := _open(project)).lock():
         return _sft(opened, from_plain(SFT, settings))
+
+
+def dpo(project: str | Path | Project, **settings: Any) -> Artifact:
+    """Preference optimisation without a reward model; settings as in `tuning.config.Preferences`. `data="feedback"` takes the
+    project's judgments.
+    """
+    config = from_plain(Preferences, settings)
+    with (opened := _open(project)).lock():
+        return _preference(opened, config, *_feedback(opened, config.data))
 
 
 def sample(project: str | Path | Project, **settings: Any) -> Artifact:
@@ -53,10 +64,7 @@ def reward(project: str | Path | Project, **settings: Any) -> Artifact:
     """Train a reward model; settings as in `rewards.config.RewardModel`. `data="feedback"` takes the project's judgments."""
     config = from_plain(RewardModel, settings)
     with (opened := _open(project)).lock():
-        if config.data != "feedback":
-            return train_reward(opened, config)
-        with Store.open(opened.store_place) as store:
-            terms, who = preferences(store), people(store)
+        terms, who = _feedback(opened, config.data, config.aggregation)
         return train_reward(opened, config, terms, people=who)
 
 
@@ -92,6 +100,14 @@ def resolve_reward(project: Project, reward: str | Function) -> tuple[Score, dic
         return load_callable(reward), {}, {f"reward {Path(file).name}:{function}": file_hash(Path(file))}
     artifact = project.artifact(reward.removeprefix("rm:"), "reward")
     return RewardScorer.load(artifact.path, str(artifact.manifest.facts["precision"])), {"reward": artifact.parent_ref}, {}
+
+
+def _feedback(project: Project, data: str, method: str = "vote") -> tuple[list[Preference] | None, dict[str, Any] | None]:
+    """The project's own judgments and who gave them, where `data` asks for these."""
+    if data != "feedback":
+        return None, None
+    with Store.open(project.store_place) as store:
+        return preferences(store, method=method), people(store)
 
 
 def _source(function: Function) -> str:

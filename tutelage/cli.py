@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("tutelage.models.commands:models", "fetch, list and inspect models"),
     "data": ("tutelage.data.commands:data", "import, show and list data sets"),
     "sft": ("tutelage.stages:sft", "teach a model with instructions"),
+    "dpo": ("tutelage.stages:dpo", "teach a policy from judgments directly: DPO, IPO, KTO, ORPO, SimPO"),
     "sample": ("tutelage.stages:sample", "draw responses from a model"),
     "studio": ("tutelage.studio.command:studio", "the pages where people give feedback"),
     "feedback": ("tutelage.feedback.commands:feedback", "import, export and count judgments"),

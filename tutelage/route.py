@@ -58,7 +58,7 @@ class Journey:
         optimizer=Optimizer(lr=1e-4, head_lr=1e-3, warmup_fraction=0.1, schedule="linear", frozen_layers=14)))
     evaluate: Evaluate = field(default_factory=lambda: Evaluate(
         models=("", "sft", "rlhf"), names=NAMES, reference="SFT", best_of="SFT", reward="reward", data="heldout-prompts",
-        instructions="instructions", name="demo", per_prompt=3, temperature=0.7, max_new_tokens=56,
+        instructions="instructions", name="demo", per_prompt=3, temperature=0.3, max_new_tokens=56,
         slots=128))
 
 

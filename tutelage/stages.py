@@ -33,6 +33,15 @@ def sft(arguments: list[str], options: Options) -> dict[str, Any]:
     return made(api.sft(project, **settings))
 
 
+def dpo(arguments: list[str], options: Options) -> dict[str, Any]:
+    from tutelage.tuning.config import Preferences
+
+    project, settings = configured(Preferences, "dpo", arguments, options)
+    from tutelage import api
+
+    return made(api.dpo(project, **settings))
+
+
 def sample(arguments: list[str], options: Options) -> dict[str, Any]:
     from tutelage.generation.config import Sample
 

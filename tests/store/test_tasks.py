@@ -225,6 +225,9 @@ def test_a_planned_repeat_comes_later_with_its_sides_changed(store: Store) -> No
         assert place - before > 5 and given[place].order == given[before].order[::-1]
     assert store.progress.of_campaign(campaign.id).num_answered == 18
     assert len(said(store)) == 20
+    pairs = list(store.review.repeats(campaign.id))
+    assert len(pairs) == 2 and all(one.samples == two.samples[::-1] for one, two in pairs)
+    assert {two.id for _, two in pairs} == {store.tasks.get(given[place].id).judgment for place in repeats}
 
 
 def test_a_quiz_of_gold_items_comes_first_and_gates_the_work(store: Store) -> None:

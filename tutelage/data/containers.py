@@ -106,7 +106,7 @@ def check_file(path: Path) -> None:
 
 
 def _refuse_strange(path: Path, head: bytes) -> None:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[1:4:2] == b"\0\0" or head[0:3:2] == b"\0\0":
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or [bool(byte) for byte in head[:4]] in ([1, 0, 1, 0], [0, 1, 0, 1]):
         raise DataError(f"{path} is UTF-16 text; wanted UTF-8. Save it as UTF-8.")
     if not head.removeprefix(_BOM).strip():
         raise DataError(f"{path} is empty; wanted {_KINDS}.")

@@ -14,6 +14,7 @@ RowObject = Mapping[str, Any]
 ANNOTATORS = get_args(AnnotatorKind)
 # Read in every row, whatever its format; `meta` is where our own export puts what a row said besides.
 COMMON = frozenset({"id", "annotator", "person", "weight", "judgment_ids", "meta"})
+DEEPEST = 100
 _MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 
 
@@ -93,6 +94,17 @@ def meta_of(row: RowObject, known: frozenset[str]) -> dict[str, Any]:
     found = dict(own) if isinstance(own, dict) else {}
     found.update((key, value) for key, value in row.items() if key not in known and _is_scalar(value))
     return {key: value for key, value in found.items() if _is_scalar(value)}
+
+
+def check_depth(value: Any, name: str) -> None:
+    """Refuse what is nested so deeply that no other tool could read it again."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [each for item in level if isinstance(item, dict | list)
+                 for each in (item.values() if isinstance(item, dict) else item)]
+        if not level:
+            return
+    raise RowError(f"{name} is nested more than {DEEPEST} deep")
 
 
 def _is_scalar(value: Any) -> bool:

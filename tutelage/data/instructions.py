@@ -35,7 +35,7 @@ from tutelage.records import (
     Message,
     Messages,
     Prompt,
-    messages_to_json,
+    messages_id,
     record_id,
 )
 
@@ -115,7 +115,7 @@ def prompts(row: RowObject, annotator: AnnotatorKind = "human") -> Prompt:
     conversation = system_first(row, read_prompt(row))
     check_conversation(conversation, ends="user")
     kind, facts = optional_text(row, "kind"), _key_facts(row.get("key_facts"))
-    return Prompt(id=given_id(row) or record_id("prompt", messages_to_json(conversation)), messages=conversation, kind=kind,
+    return Prompt(id=given_id(row) or messages_id("prompt", conversation), messages=conversation, kind=kind,
                   key_facts=facts, meta=meta_of(row, _PROMPTS))
 
 
@@ -174,7 +174,7 @@ def _instruction(row: RowObject, conversation: Messages, annotator: AnnotatorKin
         conversation = system_first(row, conversation)
     check_conversation(conversation, ends="assistant")
     said = judged(row, annotator)
-    return Instruction(id=given_id(row) or record_id("instruction", messages_to_json(conversation)), messages=conversation,
+    return Instruction(id=given_id(row) or messages_id("instruction", conversation), messages=conversation,
                        annotator=said["annotator"], person=said["person"], judgment_ids=said["judgment_ids"], tools=tools_of(row),
                        meta={**meta_of(row, known), INPUT_CHARS: further} if further else meta_of(row, known))
 

@@ -41,6 +41,7 @@ from tutelage.records import (
     Ranking,
     Rating,
     Thumb,
+    messages_id,
     messages_to_json,
     record_id,
 )
@@ -90,7 +91,7 @@ def _preference(row: RowObject, prompt: Messages, chosen: Messages, rejected: Me
     label = read_number(row, "label", 1.0)
     if not 0.0 <= label <= 1.0:
         raise RowError(f"label is {label}; wanted the probability that chosen wins, from 0 to 1")
-    name = given_id(row) or record_id("preference", *map(messages_to_json, (prompt, chosen, rejected)))
+    name = given_id(row) or messages_id("preference", prompt, chosen, rejected)
     return Preference(id=name, prompt=prompt, chosen=chosen, rejected=rejected, label=label,
                       margin=read_number(row, "margin", 0.0), meta=meta_of(row, _PAIRS), **judged(row, annotator))
 

@@ -53,6 +53,7 @@ def _finite(text: str) -> float:
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+_SCAN = _STRICT.scan_once      # type: ignore[attr-defined]
 _LENIENT = json.JSONDecoder()
 
 
@@ -60,12 +61,21 @@ def parse_row(number: int, raw: bytes) -> Row:
     """One row of its bytes: an object that an honest JSON writer could have made, or why it is none."""
     try:
         text = raw.rstrip(b" \t\r\n").decode().strip("\ufeff")
-        value = _STRICT.decode(text)
+        value = _whole(text)
     except UnicodeDecodeError as error:
         return Row(number, None, f"broken UTF-8: byte {error.start + 1} of the row is 0x{raw[error.start]:02x}")
     except (ValueError, RecursionError) as error:
         return Row(number, None, _reason(error))
     return Row(number, value, _value_problem(value, text))
+
+
+def _whole(text: str) -> Any:
+    """`_STRICT.decode` without its two searches for blanks, where there is none."""
+    try:
+        value, end = _SCAN(text, 0)
+    except StopIteration:
+        return _STRICT.decode(text)
+    return value if end == len(text) else _STRICT.decode(text)
 
 
 def parse_value(text: str) -> Any:

@@ -11,8 +11,7 @@ from typing import Any, BinaryIO
 from tutelage.data.rows import MAX_ROW, Row, parse_value
 from tutelage.errors import DataError
 
-UNCLOSED_QUOTES = 100      # that many cost a line each; then the file is refused
-
+_BROKEN = "broken quotes"
 _DELIMITERS = ",\t;|"
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
 # By these a table is known whose name does not say that it is one; two of them must stand in its first line.
@@ -35,13 +34,13 @@ def read_table(stream: BinaryIO, name: str) -> Iterator[Row]:
     """A row a record under the header, which is no row itself; numbered by the line it begins on.
 
     Raises:
-        DataError: if the header is no header, or quotes are broken throughout.
+        DataError: if the header is no header.
     """
     csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW))      # its own is 128 KiB
     lines = _Lines(stream)
     delimiter = max(_DELIMITERS, key=(lines.peek() or "").count)
     names: list[str] = []
-    for row in _records(lines, delimiter, name):
+    for row in _records(lines, delimiter):
         if not names:
             names = _header(row, name)
         elif row.problem or len(row.value) == len(names):
@@ -88,24 +87,20 @@ class _Lines:
         self.number -= len(lines)
 
 
-def _records(lines: _Lines, delimiter: str, name: str) -> Iterator[Row]:
-    """Lists of cells. A quote that is never closed costs the line it stands in, not the rest of the file."""
-    unclosed = 0
+def _records(lines: _Lines, delimiter: str) -> Iterator[Row]:
+    """Lists of cells. A quote that is never closed, or closed where no cell ends, costs its line, not those it runs over."""
     while (line := lines.take()) is not None:
         number, taken, size, is_open = lines.number, [line], len(line), _left_open(line, False, delimiter)
         while is_open and size <= MAX_ROW and (more := lines.take()) is not None:
             taken.append(more)
             size += len(more)
             is_open = _left_open(more, True, delimiter)
-        if is_open:
-            unclosed += 1
-            if unclosed > UNCLOSED_QUOTES:
-                raise DataError(f"{name} opens quotes that it never closes, {unclosed} times until line {number}. "
-                                'Write a quote inside a cell twice (""), and quote cells that hold line breaks.')
+        if not any(cell.strip("\r\n") for cell in taken):
+            continue
+        row = Row(number, None, "opens a quote that is never closed") if is_open else _cells(number, taken, delimiter)
+        if is_open or row.problem.startswith(_BROKEN):
             lines.put_back(taken[1:])
-            yield Row(number, None, "opens a quote that is never closed")
-        elif any(cell.strip("\r\n") for cell in taken):
-            yield _cells(number, taken, delimiter)
+        yield row
 
 
 def _left_open(line: str, is_open: bool, delimiter: str) -> bool:
@@ -141,7 +136,7 @@ def _cells(number: int, taken: list[str], delimiter: str) -> Row:
     try:
         return Row(number, next(csv.reader(taken, delimiter=delimiter, strict=True)))
     except (csv.Error, StopIteration) as error:
-        return Row(number, None, f"broken quotes: {error}")
+        return Row(number, None, f"{_BROKEN}: {error}")
 
 
 def typed(row: Mapping[str, Any]) -> dict[str, Any]:

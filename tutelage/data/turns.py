@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from tutelage.data.fields import RowObject, optional_text
+from tutelage.data.fields import RowObject, check_depth, optional_text
 from tutelage.data.rows import RowError, kind_of, parse_value
 from tutelage.records import Message, Messages, Role, Text
 
@@ -67,6 +67,7 @@ def tool_calls(value: Any, name: str) -> tuple[Mapping[str, Any], ...]:
     """What the assistant calls: OpenAI's tool_calls, or one {name, arguments} object or a list of them, perhaps as text."""
     given = parse_value(value) if isinstance(value, str) else value
     calls = given if isinstance(given, list) else [given]
+    check_depth(calls, name)
     for call in calls:
         function = call.get("function", call) if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
@@ -82,6 +83,7 @@ def tools_of(row: RowObject) -> tuple[Mapping[str, Any], ...]:
     schemas = parse_value(value) if isinstance(value, str) else value
     if not isinstance(schemas, list) or not all(isinstance(schema, dict) for schema in schemas):
         raise RowError(f"tools is {kind_of(value)}; wanted a list of JSON schemas")
+    check_depth(schemas, "tools")
     return tuple(schemas)
 
 

@@ -30,7 +30,6 @@ from tutelage.records import Record
 
 REASONS_COUNTED = 1000      # different ones; a file of a million rows that are bad each in its own way is still one message
 _CONTENT_ID = re.compile("[0-9a-f]{16}")
-_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 _readable = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -171,8 +170,8 @@ def _line(record: Any, file: str, number: int, file_salt: bytes, place: str) -> 
     """The salt follows from the whole source file, not from its published sha256: once a row is erased with its salt, the
     hash that is left tells nobody who guesses what it was. `fingerprints.row_hash` makes the hash again.
     """
-    text = _canonical(record.to_json()).encode()
-    salt = hmac.digest(file_salt, place.encode(), "sha256")[:16]
+    text = record.canonical().encode()
+    salt = hashlib.sha256(file_salt + place.encode()).digest()[:16]
     digest = hmac.digest(salt, text, "sha256")
     head = (f'{{"id": {_readable(record.id)}, "file": {file}, "row": {number}, "salt": "{salt.hex()}", '
             f'"hash": "{digest.hex()}"')

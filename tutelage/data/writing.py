@@ -22,6 +22,7 @@ from tutelage.records import (
     Rating,
     Record,
     Thumb,
+    messages_id,
     messages_to_json,
     record_id,
 )
@@ -161,15 +162,15 @@ def _rest(record: Any) -> dict[str, Any]:
 def content_id(record: Record) -> str:
     """The name a record has that its row did not name."""
     if isinstance(record, Instruction):
-        return record_id("instruction", messages_to_json(record.messages))
+        return messages_id("instruction", record.messages)
     if isinstance(record, Prompt):
-        return record_id("prompt", messages_to_json(record.messages))
+        return messages_id("prompt", record.messages)
     if isinstance(record, Document):
         return record_id("document", record.text)
     if isinstance(record, Label):
         return record_id("label", record.text, list(record.labels))
     if isinstance(record, Preference):
-        return record_id("preference", *map(messages_to_json, (record.prompt, record.chosen, record.rejected)))
+        return messages_id("preference", record.prompt, record.chosen, record.rejected)
     if isinstance(record, Thumb):
         return record_id("thumb", messages_to_json(record.prompt), messages_to_json(record.response), record.up)
     if isinstance(record, Rating):
@@ -180,7 +181,7 @@ def content_id(record: Record) -> str:
 
 
 def _turns(spoken: Messages) -> list[dict[str, Any]]:
-    return [{key: message.text if key == "content" else value for key, value in message.to_json().items()} for message in spoken]
+    return [{**message.to_json(), "content": message.text if message.content else None} for message in spoken]
 
 
 def _said(spoken: Messages, role: str) -> str | list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.datasets import load_dataset, resolve_dataset
-from tutelage.data.loader import epoch_batches
+from tutelage.data.loader import Schedule
 from tutelage.errors import DataError
 from tutelage.lineage import Manifest, content_hash
 from tutelage.models.circumstances import begin_run
@@ -28,7 +28,6 @@ from tutelage.project import Artifact, Project
 from tutelage.records import Preference, messages_to_json, record_id
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import SCALE_FILE, score_sequences
-from tutelage.rewards.pairs import Group, collate_groups, group_pairs
 from tutelage.runs.metrics import read_metrics
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
@@ -36,6 +35,7 @@ from tutelage.training import preflight
 from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import MicroBatch, Term, update
 from tutelage.training.optimizer import Masters, freeze_language_head, freeze_layers
+from tutelage.training.pairs import Group, collate_groups, group_pairs
 
 
 class BradleyTerry:
@@ -90,25 +90,24 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
     if config.layers:
         keep_layers(policy, config.layers)
     freeze_layers(policy, config.optimizer.frozen_layers)
-    batches = [batch for epoch in range(config.epochs)
-               for batch in epoch_batches([min(group.num_tokens, config.batch_tokens) for group in train], config.seed, epoch,
-                                          config.batch_tokens)]      # a larger group fills a batch alone
-    masters = Masters(policy, config.optimizer, len(batches))
+    schedule = Schedule([group.num_tokens for group in train], config.seed, config.epochs, config.batch_tokens,
+                        config.micro_tokens)
+    masters = Masters(policy, config.optimizer, len(schedule))
     objective = BradleyTerry(config.centring)
 
     def step(i: int) -> dict[str, float]:
-        micro = _micro([train[index] for index in batches[i]], config.micro_tokens, policy.ragged)
+        micro = [collate_groups([train[index] for index in part], policy.ragged) for part in schedule.micro(i)]
         with adapter_dropout(policy, stream_seed(config.seed, "reward", "dropout", i)):
             metrics = update(policy, masters, micro, objective)
         return {**metrics, "accuracy": metrics["correct"] / max(metrics["decided"], 1e-9)}
 
-    steps(run, {"masters": masters}, len(batches), step, "Reward model", shown=("loss", "accuracy"))
+    steps(run, {"masters": masters}, len(schedule), step, "Reward model", shown=("loss", "accuracy"))
     _check_padding(policy, train, precision)
     scores = [score_group(policy, group) for group in train]
     mean, std = _moments(scores)
     measured = read_metrics(run.metrics)
     facts = {**run.circumstances, "pairs": sum(len(group.pairs) for group in groups), "dropped_too_long": dropped,
-             "steps": len(batches), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"],
+             "steps": len(schedule), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"],
              "train_accuracy": accuracy(train, scores),
              "heldout_pairs": sum(len(group.pairs) for group in heldout),
              "heldout_accuracy": accuracy(heldout, [score_group(policy, group) for group in heldout]),
@@ -152,19 +151,6 @@ def split_groups(groups: Sequence[Group], fraction: float, seed: int) -> tuple[l
     if not train:
         raise DataError(f"no prompt is left to train on: {len(groups)} prompts, heldout_fraction {fraction}.")
     return train, [group for group in groups if held(group)]
-
-
-def _micro(groups: Sequence[Group], micro_tokens: int, share: bool) -> list[MicroBatch]:
-    """A batch's groups in order, in runs of at most `micro_tokens`; a larger group stands alone."""
-    runs: list[list[Group]] = []
-    room = 0
-    for group in groups:
-        if not runs or group.num_tokens > room:
-            runs.append([])
-            room = micro_tokens
-        runs[-1].append(group)
-        room -= group.num_tokens
-    return [collate_groups(run, share) for run in runs]
 
 
 def score_group(policy: Policy, group: Group) -> torch.Tensor:

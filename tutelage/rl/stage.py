@@ -53,13 +53,13 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
         return done
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
-    policy = load_policy(source.path, precision, value_head=settings.credit == "gae",
+    policy = load_policy(source.path, precision, value_head=settings.has_critic,
                          adapter=config.adapter if config.adapter.rank else None)
     reference = _reference(policy, source.path, precision)
     freeze_layers(policy, config.optimizer.frozen_layers)
     masters = Masters(policy, config.optimizer, config.steps * settings.epochs * settings.minibatches)
     trainer = PolicyTrainer(policy, reference, masters, settings, micro_tokens=config.micro_tokens,
-                            temperature=config.temperature, seed=config.seed)
+                            temperature=config.temperature, seed=config.seed, max_new_tokens=config.max_new_tokens)
     loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer)
     console.print(f"rl: {config.algorithm} on {len(prompts)} prompts, {loop.prompts_per_step} x {config.per_prompt} samples "
                   f"a step; precision {precision}")
@@ -120,6 +120,8 @@ class Loop:
 
 
 def _shape(score: float, sample: Sample, config: RL) -> float:
-    """The score that is optimised: clipped, less the penalty for a turn that did not end."""
+    """The score that is optimised: clipped, less the penalties for a turn that did not end and for one near the limit."""
     clipped = max(-config.reward_clip, min(config.reward_clip, score))
-    return clipped - (0.0 if sample.ended else config.missing_end_penalty)
+    over = max(0, len(sample.response_ids) - config.max_new_tokens + config.overlong_tokens)
+    long = config.overlong_penalty * over / config.overlong_tokens if config.overlong_tokens else 0.0
+    return clipped - long - (0.0 if sample.ended else config.missing_end_penalty)

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tutelage.errors import StoreError, StoreUnavailable
 
@@ -85,6 +86,9 @@ class Database:
         except UnicodeEncodeError as error:
             raise StoreError(f"a text for {self.where} is not valid Unicode: {error.reason} at {error.start}. Nothing "
                              "was kept; mend the text and send it again.") from None
+        except PoolTimeout:
+            raise StoreError(f"{self.where} is busy: too many are at it at once. Try again; nothing of this was "
+                             "kept.") from None
         except Exception as error:
             said = error.orig if isinstance(error, DBAPIError) else error
             words = self.flavour.in_words(said, self.where)

@@ -1,8 +1,8 @@
 """The statements that give tasks out and take them back. Each runs inside the caller's transaction.
 
 Locks are taken in one order, so that nobody waits in a circle: person, task, item. PostgreSQL hands out items with FOR
-UPDATE SKIP LOCKED; SQLite's writer is alone from its BEGIN on. What counts is one statement either way: an item's
-`taken` is raised only where it is still below the overlap.
+NO KEY UPDATE SKIP LOCKED, which lets rows that refer to them in; SQLite's writer is alone from its BEGIN on. What counts
+is one statement either way: an item's `taken` is raised only where it is still below the overlap.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def lock_person(connection: Connection, person: str) -> None:
 
 def lock_task(connection: Connection, task: str, person: str) -> dict[str, Any]:
     """The row, which stays as it is until this transaction ends. Raises StoreError if it is unknown or not theirs."""
-    row = connection.execute(select(tasks).where(tasks.c.id == task).with_for_update()).mappings().first()
+    row = connection.execute(select(tasks).where(tasks.c.id == task).with_for_update(key_share=True)).mappings().first()
     if row is None:
         raise StoreError(f"there is no task {task!r}.")
     if row["person_id"] != person:
@@ -93,7 +93,7 @@ def _raise_taken(connection: Connection, campaign: Campaign, choice: Choice, pur
     """False where the item has become full, or is being given to somebody else at this moment."""
     if choice.is_repeat:
         return True
-    free = select(items.c.id).where(items.c.id == choice.item).with_for_update(skip_locked=True)
+    free = select(items.c.id).where(items.c.id == choice.item).with_for_update(skip_locked=True, key_share=True)
     statement = update(items).where(items.c.id.in_(free))
     if purpose == "work":
         statement = statement.where(items.c.taken < campaign.terms.overlap)
@@ -115,6 +115,8 @@ def _task_row(campaign: Campaign, person: str, choice: Choice, number: int, now:
 
 def _keep_tasks(connection: Connection, new: Sequence[dict[str, Any]]) -> None:
     """Insert them; those that had run out on this person begin anew, and keep what was said in them before."""
+    if not new:
+        return
     ran_out = set(connection.execute(select(tasks.c.id).where(tasks.c.id.in_([row["id"] for row in new]))).scalars())
     for row in new:
         if row["id"] in ran_out:
@@ -166,7 +168,7 @@ def give_back(connection: Connection, item: str, repeat: int) -> None:
 
 def expire(connection: Connection, overdue: Select[Any]) -> int:
     """Take back the tasks that `overdue` selects, but for those that somebody is at right now."""
-    ids = list(connection.execute(overdue.order_by(tasks.c.id).with_for_update(skip_locked=True)).scalars())
+    ids = list(connection.execute(overdue.order_by(tasks.c.id).with_for_update(skip_locked=True, key_share=True)).scalars())
     changed = update(tasks).where(tasks.c.id.in_(ids), tasks.c.state == "open").values(state="expired")
     back = connection.execute(changed.returning(tasks.c.item_id, tasks.c.repeat)).all()
     for item, repeat in sorted((row.item_id, row.repeat) for row in back):

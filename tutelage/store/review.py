@@ -76,13 +76,24 @@ class Review:
         self._database = database
 
     def item_judgments(self, campaign: str) -> Iterator[tuple[str, list[Judgment]]]:
-        """(item, its current judgments of any person but a reviewer's resolution) in the items' order, as asked for."""
+        """(item, what annotators say of it now, planned repeats too, by id), in the items' order; read as asked for."""
         query = reading.judgments_of_items(campaign)
         with self._database.reading() as connection:
             stream = reading.stream(connection, query)
             for item, group in groupby(stream, key=lambda row: row["item_id"]):
                 said = [list(each) for _, each in groupby(group, key=lambda row: row["id"])]
                 yield item, [rows.judgment_from_rows(each) for each in said]
+
+    def repeats(self, campaign: str) -> Iterator[tuple[Judgment, Judgment]]:
+        """A person's current answer to an item and the one they gave to its planned repeat: for self-consistency."""
+        with self._database.reading() as connection:
+            found = reading.stream(connection, reading.judgments_of_items(campaign))
+            for _, group in groupby(found, key=lambda row: row["item_id"]):
+                said: dict[str, dict[int, Judgment]] = {}
+                for _, each in groupby(group, key=lambda row: row["id"]):
+                    written = list(each)
+                    said.setdefault(written[0]["person_id"], {})[written[0]["repeat"]] = rows.judgment_from_rows(written)
+                yield from ((both[0], both[1]) for _, both in sorted(said.items()) if len(both) == 2)
 
     def disagreements(self, campaign: str, differs: Differs, unresolved_only: bool = True) -> list[Disagreement]:
         """Items with two or more judgments that `differs` puts above 0, the furthest apart first."""

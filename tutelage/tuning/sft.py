@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate, Rendered
 from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
-from tutelage.data.loader import collate, epoch_batches, micro_batches
+from tutelage.data.loader import Schedule, collate
 from tutelage.data.template import TaggedTemplate
 from tutelage.data.truncation import Truncation, fit
 from tutelage.errors import DataError
@@ -78,18 +77,21 @@ def sft(project: Project, config: SFT) -> Artifact:
     if policy.has_adapter:
         _check_adapter(policy, source.path, precision, collate(list(rows.values())[:2]))
     freeze_layers(policy, config.optimizer.frozen_layers)
-    order = Order(rows, config, policy.ragged)
-    masters = Masters(policy, config.optimizer, order.total)
+    names, rendered = list(rows), list(rows.values())
+    schedule = Schedule([len(row.ids) for row in rendered], config.seed, config.epochs, config.batch_tokens, config.micro_tokens)
+    masters = Masters(policy, config.optimizer, len(schedule))
     objective = NegativeLogLikelihood()
 
     def step(i: int) -> dict[str, float]:
+        batches = [MicroBatch(tokens=collate([rendered[index] for index in part], policy.ragged),
+                              rows=tuple(names[index] for index in part)) for part in schedule.micro(i)]
         with adapter_dropout(policy, stream_seed(config.seed, "sft", "dropout", i)):
-            return update(policy, masters, order.step(i), objective)
+            return update(policy, masters, batches, objective)
 
-    steps(run, {"masters": masters}, order.total, step, "SFT", shown=("loss", "lr"))
+    steps(run, {"masters": masters}, len(schedule), step, "SFT", shown=("loss", "lr"))
 
     measured = read_metrics(run.metrics)
-    facts = {**run.circumstances, "rows": len(rows), "steps": order.total, "truncation": str(truncation),
+    facts = {**run.circumstances, "rows": len(rows), "steps": len(schedule), "truncation": str(truncation),
              "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
     with project.writing(replace(manifest, facts=facts)) as directory:
         save_policy(policy, tokenizer, directory)
@@ -129,25 +131,3 @@ def render_rows(data: Dataset, template: ChatTemplate, config: SFT) -> tuple[dic
         if row is not None:
             rows[record.id if record.id not in rows else f"{record.id}#{place}"] = row
     return rows, Truncation(**counts)
-
-
-class Order:
-    """Which rows each step trains on: a pure function of rows, seed and step."""
-
-    def __init__(self, rows: Mapping[str, Rendered], config: SFT, share: bool = True) -> None:
-        self.names, self.rows, self.config, self.share = list(rows), list(rows.values()), config, share
-
-    @cached_property
-    def batches(self) -> list[list[int]]:
-        lengths = [len(row.ids) for row in self.rows]
-        return [batch for epoch in range(self.config.epochs)
-                for batch in epoch_batches(lengths, self.config.seed, epoch, self.config.batch_tokens)]
-
-    @property
-    def total(self) -> int:
-        return len(self.batches)
-
-    def step(self, i: int) -> list[MicroBatch]:
-        named = {id(self.rows[index]): self.names[index] for index in self.batches[i]}
-        runs = micro_batches([self.rows[index] for index in self.batches[i]], self.config.micro_tokens)
-        return [MicroBatch(tokens=collate(run, self.share), rows=tuple(named[id(row)] for row in run)) for run in runs]
