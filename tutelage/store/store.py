@@ -1,6 +1,6 @@
 """`Store`: people, samples and judgments go in once and stay; what comes out is ordered by content id, never by time.
 
-    with Store.open(project.store_path) as store:
+    with Store.open(project.store_place) as store:
         store.add_person("ada", "human", "Ada", consent_version="1", consent_text=text, language="en")
         store.add_samples(samples)
         store.add_judgments(judgments)
