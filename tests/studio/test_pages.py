@@ -89,7 +89,8 @@ def test_pairs_show_different_texts_and_different_models_first() -> None:
 
 def test_typed_prompts_are_lines_or_paragraphs() -> None:
     assert [prompt.messages[0].text for prompt in typed("one\ntwo\n\n")] == ["one", "two"]
-    assert [prompt.messages[0].text for prompt in typed("one\nmore of one\n\ntwo\n\none\nmore of one")] == ["one\nmore of one", "two"]
+    paragraphs = typed("one\nmore of one\n\ntwo\n\none\nmore of one")
+    assert [prompt.messages[0].text for prompt in paragraphs] == ["one\nmore of one", "two"]
     assert typed("  \n ") == []
 
 
@@ -176,7 +177,8 @@ def test_an_invitation_makes_one_account_with_the_roles_it_names(browser: Visit,
     lead = browser("lead")
     assert lead.post("/people/invite", {"roles": ["admin"]}).status_code == 403            # a lead makes no admins
     assert lead.post("/people/invite", {}).status_code == 422
-    page = lead.post("/people/invite", {"name": "Eve <b>", "roles": ["annotator"], "tags": "law, medicine", "languages": "en"}).text
+    invited = {"name": "Eve <b>", "roles": ["annotator"], "tags": "law, medicine", "languages": "en"}
+    page = lead.post("/people/invite", invited).text
     path = re.search(r'id="link">http://[^/]+(/invitation/[^<]+)<', page)[1]  # type: ignore[index]
     new = browser()
     assert "Eve &lt;b&gt;" in new.get(path).text
