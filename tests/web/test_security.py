@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from web_browser import HOST, ORIGIN, Browser
 
 from tutelage.errors import UsageError
 from tutelage.store import Store
+from tutelage.web import EVERYBODY, Room, Routes, Shell, create_app
 from tutelage.web.limits import RateLimit
 from tutelage.web.passwords import check_password, hash_password
 from tutelage.web.serve import check_address, hosts_of
@@ -25,6 +27,18 @@ def test_every_answer_carries_the_policy(browser) -> None:  # type: ignore[no-un
         assert "default-src 'none'" in policy and "script-src 'self';" in policy and "style-src 'self';" in policy
         assert "unsafe" not in policy and "http" not in policy and "*" not in policy
         assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+
+
+def test_an_unforeseen_error_says_nothing_of_the_inside_and_carries_the_policy(store: Store, tmp_path: Path) -> None:
+    routes = Routes()
+
+    @routes.get("/broken", roles=EVERYBODY)
+    def broken() -> None:
+        raise RuntimeError("the secret recipe")
+    app = create_app(Shell(store=store), [Room(name="room", routes=routes, folder=tmp_path)])
+    answer = TestClient(app, base_url=ORIGIN).get("/broken", headers={"accept": "text/html"})
+    assert answer.status_code == 500 and "secret" not in answer.text and "Something broke on our side" in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
 def test_a_form_without_the_token_changes_nothing(browser, store: Store) -> None:  # type: ignore[no-untyped-def]

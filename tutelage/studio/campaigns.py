@@ -20,6 +20,7 @@ from tutelage.web import Refused, Routes
 from tutelage.web.i18n import N_
 from tutelage.web.pages import render, say, values_of
 
+KEPT_STANDINGS = 64
 # A flag is raised, never asked for.
 KIND_NAMES = {
     "comparison": N_("comparison"), "ranking": N_("ranking"), "rating": N_("rating"), "thumbs": N_("thumbs"),
@@ -87,12 +88,26 @@ def _form(request: Request, project: Project, draft: new_campaign.Draft, message
 
 
 def _standing(request: Request, campaign: Campaign) -> dict[str, Any]:
+    """How the campaign stands. Counts are always fresh; what reads every judgment is as of the last change of the
+    counts, or the minute: many leads may leave the page open."""
     store: Store = request.app.state.store
     language = request.state.visitor.language
+    counts = store.progress.of_campaign(campaign.id)
+    asked = (campaign.id, language, counts, int(time.time() // 60))
+    if not hasattr(request.app.state, "standings"):
+        request.app.state.standings = {}
+    known: dict[tuple[Any, ...], dict[str, Any]] = request.app.state.standings
+    if asked not in known:
+        while len(known) >= KEPT_STANDINGS:
+            known.pop(next(iter(known)), None)
+        known[asked] = _measured(store, campaign, language)
+    return {"campaign": campaign, "kind_names": KIND_NAMES, "progress": counts, **known[asked]}
+
+
+def _measured(store: Store, campaign: Campaign, language: str) -> dict[str, Any]:
     people = {account.person: account.name for account in store.accounts.all()}
     said = [judgment for _, judgments in store.review.item_judgments(campaign.id) for judgment in judgments]
-    return {"campaign": campaign, "kind_names": KIND_NAMES, "progress": store.progress.of_campaign(campaign.id),
-            "people": [(people.get(each.person, each.person), each) for each in store.progress.of_people(campaign.id)],
+    return {"people": [(people.get(each.person, each.person), each) for each in store.progress.of_people(campaign.id)],
             "agreement": agreement.measures(said, language), "biases": agreement.habits(said, language),
             "num_differing": len(store.review.disagreements(campaign.id, differs)),
             "num_flags": len(store.review.flags(campaign.id)), "num_contests": len(store.review.contests(campaign.id))}

@@ -9,9 +9,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tutelage import reporting
 from tutelage.errors import StoreUnavailable, TutelageError
@@ -20,7 +22,7 @@ from tutelage.web import entrance, static
 from tutelage.web.assets import Assets
 from tutelage.web.i18n import N_, Words
 from tutelage.web.limits import RateLimit
-from tutelage.web.middleware import BodyLimit, KnownOrigin, SecurityHeaders
+from tutelage.web.middleware import BodyLimit, KnownOrigin, SecurityHeaders, TooLarge
 from tutelage.web.pages import Pages
 from tutelage.web.rooms import Room
 from tutelage.web.routes import Routes, doors
@@ -61,7 +63,7 @@ def create_app(shell: Shell, rooms: Sequence[Room]) -> FastAPI:
     app.add_exception_handler(TutelageError, _wrong)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _plain)
-    app.add_exception_handler(Exception, _bug)
+    app.add_middleware(_LastResort)
     app.add_middleware(BodyLimit, limit=LONGEST_BODY, larger=shell.larger_bodies)
     app.add_middleware(KnownOrigin, hosts=shell.hosts)
     app.add_middleware(SecurityHeaders, https=shell.https)
@@ -91,6 +93,31 @@ def _plain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = {404: N_("There is nothing at this address."), 405: N_("This address takes no such request.")}
     return _answer(request, error.status_code, words.get(error.status_code, N_("The request could not be answered.")))
+
+
+class _LastResort:
+    """What went wrong unforeseen is answered here, inside the other layers: an error page carries the policy too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        except TooLarge:
+            raise
+        except Exception as error:
+            if scope["type"] != "http" or begun:
+                raise
+            answer = await run_in_threadpool(_bug, Request(scope), error)
+            await answer(scope, receive, send)
 
 
 def _bug(request: Request, error: Exception) -> Response:

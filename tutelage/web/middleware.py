@@ -104,7 +104,7 @@ class BodyLimit:
             message = await receive()
             read += len(message.get("body", b""))
             if read > limit:
-                raise _TooLarge
+                raise TooLarge
             return message
 
         begun = False
@@ -116,14 +116,14 @@ class BodyLimit:
 
         try:
             await self.app(scope, counted, noted)
-        except _TooLarge:
+        except TooLarge:
             if begun:
                 raise
             await _too_large(limit)(scope, receive, send)
 
 
-class _TooLarge(Exception):
-    pass
+class TooLarge(Exception):
+    """A body turned out to be larger than was allowed."""
 
 
 def _too_large(limit: int) -> PlainTextResponse:
