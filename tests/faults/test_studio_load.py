@@ -15,11 +15,12 @@ import httpx
 import pytest
 from campaign_records import check
 from postgres import programs
-from test_store_load import a_large_campaign
 
-sys.path.append(str(Path(__file__).parents[1] / "browser"))      # where the test finds studio_process
+# Where the test finds studio_process, and the store's load test with its campaign and its server.
+sys.path += [str(Path(__file__).parents[1] / "browser"), str(Path(__file__).parent)]
 
 from studio_process import StudioProcess
+from test_store_load import a_large_campaign, durable  # noqa: F401
 
 from tutelage.project import MARKER, Project
 from tutelage.store import Store

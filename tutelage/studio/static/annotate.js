@@ -117,9 +117,9 @@ function decide(answer, event) {
   const timings = { visible_ms: Math.round(visibleMs()), input: event?.type === "keydown" ? "key" : "pointer", undone: current.undone };
   history.push({ prepared: current, key });
   if (history.length > MOST_UNDONE) history.shift();
-  keep({ op: "answer", key, task: task.id, answer, timings });
   pace.add();
-  showNext(since);
+  showNext(since);                        // the eye first; the decision is written in the same turn of the browser
+  keep({ op: "answer", key, task: task.id, answer, timings });
 }
 
 // A decision that comes before the texts can have been read is not taken, and the page says so.
