@@ -100,7 +100,7 @@ def test_the_lead_sees_how_far_people_agree_in_both_languages(browser: Visit, st
     assert "Nothing to compare yet" in nothing
     judge(browser, store, made.id, {"ann": {"winner": "a", "strength": 1}, "bo": {"winner": "tie"}})
     page = browser("lead").get(f"/campaigns/{made.id}").text
-    assert "alpha" in page and "0.00" in page and "6 disagreements" in page and "bo" in page
+    assert "alpha" in page and "0.00" in page and "disagreements: 6" in page and "bo" in page
     chinese = browser("lead", language="zh-CN").get(f"/campaigns/{made.id}/progress").text
     assert "6 处分歧" in chinese and "比较" in chinese and "Krippendorff" in chinese
 
