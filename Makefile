@@ -8,10 +8,12 @@ PIP := -m pip install --disable-pip-version-check --quiet
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
 # Debian packages that some tests use, installed where that is allowed.
-DEBIAN ?= postgresql
+DEBIAN ?= postgresql chromium fonts-noto-cjk
 
 DEMO_PROJECT ?= demo
 DEMO_ARGS ?=
+STUDIO_PROJECT ?= demo
+STUDIO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -69,5 +71,5 @@ $(FLOOR_STAMP): pyproject.toml .ci/floors.py Makefile
 floors: $(FLOOR_STAMP)
 	$(FLOOR_VENV)/bin/python -m pytest -q -m "not slow" $(TEST_ARGS)
 
-studio:
-	@echo "make studio: the studio room is not built yet."; exit 1
+studio: $(STAMP)
+	$(VENV)/bin/tutelage studio --project $(STUDIO_PROJECT) $(STUDIO_ARGS)

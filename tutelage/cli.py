@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sft": ("tutelage.stages:sft", "teach a model with instructions"),
     "dpo": ("tutelage.stages:dpo", "teach a policy from judgments directly: DPO, IPO, KTO, ORPO, SimPO"),
     "sample": ("tutelage.stages:sample", "draw responses from a model"),
+    "studio": ("tutelage.studio.command:studio", "the pages where people give feedback"),
     "feedback": ("tutelage.feedback.commands:feedback", "import, export and count judgments"),
     "reward": ("tutelage.stages:reward", "train a reward model on feedback"),
     "rl": ("tutelage.stages:rl", "train a policy against a reward"),

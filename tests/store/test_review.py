@@ -67,9 +67,10 @@ def test_flags_are_raised_once_and_closed_by_a_resolution(store: Store, campaign
     assert store.review.flag(where, "ada", "unsafe", NOW + 9, note="看第二句", key="k1") == flag
     (found,) = store.review.flags(campaign.id)
     assert (found.id, found.person, found.reason, found.note, found.raised_at) == (flag, "ada", "unsafe", "看第二句", NOW)
+    other = store.review.flag(where, "eve", "unclear", NOW + 1)
     store.review.resolve(where, "bob", "dismissed", NOW, flag=flag)
-    assert store.review.flags(campaign.id) == []
-    assert [flag.is_resolved for flag in store.review.flags(campaign.id, open_only=False)] == [True]
+    assert [flag.id for flag in store.review.flags(campaign.id)] == [other]
+    assert [flag.is_resolved for flag in store.review.flags(campaign.id, open_only=False)] == [True, False]
 
 
 def test_one_contests_ones_own_answer_only_and_a_reviewer_answers(store: Store, campaign: Campaign) -> None:

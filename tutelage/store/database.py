@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tutelage.errors import StoreError
+from tutelage.errors import StoreError, StoreUnavailable
 
 BUSY_TIMEOUT_S = 15.0      # 5 s proved too short with twenty writers
 
@@ -70,7 +70,7 @@ class Database:
         if self._turn is None:
             yield
         elif not self._turn.acquire(timeout=self.busy_timeout_s):
-            raise StoreError(f"{self.where} is locked: another thread has been writing to it for too long. Try again "
+            raise StoreUnavailable(f"{self.where} is locked: another thread has been writing to it for too long. Try again "
                              "when it is done; nothing of this was kept.")
         else:
             try:
