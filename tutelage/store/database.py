@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tutelage.errors import StoreError, StoreUnavailable
+from tutelage.errors import StoreError
 from tutelage.store.turns import Turns
 
 BUSY_TIMEOUT_S = 15.0      # 5 s proved too short with twenty writers
