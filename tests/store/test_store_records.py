@@ -15,7 +15,8 @@ NewPlace = Callable[[], Path | str]
 
 
 def test_a_sample_comes_back_with_every_field_it_had(store: Store) -> None:
-    odd = dataclasses.replace(a_sample("s9"), text="第一行\n\0 “quoted” 🙂 \ue0000 \ue000e", ended=False, logprobs=(-1e-30, 0.1 + 0.2))
+    text = "第一行\n\0 “quoted” 🙂 \ue0000 \ue000e"
+    odd = dataclasses.replace(a_sample("s9"), text=text, ended=False, logprobs=(-1e-30, 0.1 + 0.2))
     assert store.add_samples([odd]) == 1
     assert list(store.samples(["s9"])) == [odd]
 

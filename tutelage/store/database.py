@@ -9,9 +9,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from sqlalchemy import Connection, Engine
@@ -19,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tutelage.errors import StoreError, StoreUnavailable
+from tutelage.store.turns import Turns
 
 BUSY_TIMEOUT_S = 15.0      # 5 s proved too short with twenty writers
 
@@ -43,8 +43,8 @@ class Database:
         self.reader = reader
         self.writer = writer
         self.busy_timeout_s = busy_timeout_s
-        # SQLite's own queue of writers is a game of sleeping and trying again; among threads a lock is fairer and faster.
-        self._turn = threading.Lock() if flavour.NAME == "sqlite" else None
+        # SQLite's own queue of writers is a game of sleeping and trying again; among threads, turns are fair and faster.
+        self._turns = Turns() if flavour.NAME == "sqlite" else None
 
     def close(self) -> None:
         self.reader.dispose()
@@ -67,16 +67,14 @@ class Database:
 
     @contextmanager
     def _my_turn(self) -> Iterator[None]:
-        if self._turn is None:
-            yield
-        elif not self._turn.acquire(timeout=self.busy_timeout_s):
-            raise StoreUnavailable(f"{self.where} is locked: another thread has been writing to it for too long. Try again "
-                             "when it is done; nothing of this was kept.")
-        else:
+        with ExitStack() as held:
             try:
-                yield
-            finally:
-                self._turn.release()
+                if self._turns is not None:
+                    held.enter_context(self._turns.mine(self.busy_timeout_s))
+            except TimeoutError:
+                raise StoreUnavailable(f"{self.where} is locked: another thread has been writing to it for too long. Try again "
+                                       "when it is done; nothing of this was kept.") from None
+            yield
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
