@@ -7,7 +7,7 @@ import pytest
 from feedback_records import PASTA, ask, say
 
 from tutelage.errors import UsageError
-from tutelage.feedback.aggregation import Heard, combine, heard_of, preferences
+from tutelage.feedback.aggregation import Heard, combine, heard_of, people, preferences
 from tutelage.feedback.kinds import new_judgment
 from tutelage.feedback.reliability import REMARKS, Judge, combine_by_reliability, judges
 from tutelage.records import Preference, Sample
@@ -59,6 +59,16 @@ def test_it_beats_the_vote_and_names_who_lies_and_who_leans(seed: int) -> None:
     assert log_loss(weighed, worth) < log_loss(voted, worth) - 0.1          # sure where it is right
     assert {judge.id: judge.remarks for judge in judges(heard, resamples=60)} == {
         "ada": (), "bob": (), "cyd": (), "liar": ("contradicts",), "leaner": ("leans_first",)}
+
+
+def test_a_judges_numbers_lie_in_their_intervals_and_the_usual_judge_is_one() -> None:
+    heard, _ = said(0)
+    twins = [Heard(f"{each.judge}'s twin", each.term, each.chosen_first) for each in heard]
+    found = judges([*heard, *twins], resamples=40)
+    for judge in found:
+        assert judge.reliability.low <= judge.reliability.value <= judge.reliability.high, judge
+        assert judge.position.low <= judge.position.value <= judge.position.high, judge
+    assert float(np.median([judge.reliability.value for judge in found])) == pytest.approx(1.0)
 
 
 def test_with_honest_judges_it_agrees_with_the_vote() -> None:
@@ -145,3 +155,14 @@ def test_the_store_is_aggregated_by_the_method_asked_for(store: Store) -> None:
 def test_remarks_are_in_both_languages() -> None:
     assert all(set(words) == {"en", "zh-CN"} for words in REMARKS.values())
     assert Judge.__doc__ and "reliability" in Judge.__doc__
+
+
+@pytest.mark.parametrize("method", ["vote", "reliability"])
+def test_judgments_over_samples_that_are_gone_do_not_count(store: Store, method: str) -> None:
+    a, b, c = (say(PASTA, text) for text in ("Stir it.", "Hm.", "Use salt."))
+    store.add_person("ada", "human", "Ada")
+    store.add_judgments([new_judgment("comparison", "ada", "human", PASTA, pair, {"winner": "a", "strength": 1})
+                         for pair in [(a.id, b.id), (a.id, c.id)]], samples=[a, b, c])
+    [term] = preferences(store, method=method, without={c.id})
+    assert (term.chosen, term.rejected) == (a.response, b.response)
+    assert people(store, {c.id})["ada"]["judgments"] == 1

@@ -14,7 +14,7 @@ Luce's is, and for K = 2 the two are one.)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from itertools import combinations, islice
 from typing import Literal
@@ -43,27 +43,27 @@ class Heard:
     chosen_first: bool | None = None
 
 
-def preferences(store: Store, annotator: AnnotatorKind | None = None, method: str = "vote") -> list[Preference]:
-    """Every current judgment that says which of two is better, as terms, by content id.
+def preferences(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset(),
+                method: str = "vote") -> list[Preference]:
+    """Every current judgment that says which of two is better, as terms, by content id; those over samples `without`
+    names are left out.
 
     Raises:
         UsageError: if there is no such method.
     """
     if method == "vote":
-        return combine((heard.judge, heard.term) for heard in hear(store, annotator))
+        return combine((heard.judge, heard.term) for heard in hear(store, annotator, without))
     if method != "reliability":
         raise UsageError(f"no way of aggregating is called {method!r}; wanted {' or '.join(METHODS)}.")
     from tutelage.feedback.reliability import combine_by_reliability
 
-    return combine_by_reliability(hear(store, annotator))
+    return combine_by_reliability(hear(store, annotator, without))
 
 
-def hear(store: Store, annotator: AnnotatorKind | None = None) -> Iterator[Heard]:
+def hear(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset()) -> Iterator[Heard]:
     """The pairs of every current judgment that has some, by judgment id."""
-    for batch in _batches(store.judgments(annotator=annotator)):
-        samples = {sample.id: sample for sample in store.samples(id for judgment in batch for id in judgment.samples)}
-        for judgment in batch:
-            yield from heard_of(judgment, samples)
+    for judgment, samples in _with_samples(store, annotator, without):
+        yield from heard_of(judgment, samples)
 
 
 def heard_of(judgment: Judgment, samples: Mapping[str, Sample]) -> Iterator[Heard]:
@@ -93,18 +93,26 @@ def _pairs_of(ranking: Ranking) -> Iterator[tuple[Preference, bool]]:
                          person=ranking.person, judgment_ids=ranking.judgment_ids), better == i
 
 
-def terms(store: Store, annotator: AnnotatorKind | None = None) -> Iterator[Record]:
+def terms(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset()) -> Iterator[Record]:
     """Every current judgment's own terms, by judgment id: one person's word each, not combined."""
+    for judgment, samples in _with_samples(store, annotator, without):
+        yield from kinds.terms(judgment, samples)
+
+
+def _with_samples(store: Store, annotator: AnnotatorKind | None,
+                  without: Set[str]) -> Iterator[tuple[Judgment, Mapping[str, Sample]]]:
+    """Current judgments over none of the samples `without`, each with samples among which its own are."""
     for batch in _batches(store.judgments(annotator=annotator)):
         samples = {sample.id: sample for sample in store.samples(id for judgment in batch for id in judgment.samples)}
-        for judgment in batch:
-            yield from kinds.terms(judgment, samples)
+        yield from ((judgment, samples) for judgment in batch if without.isdisjoint(judgment.samples))
 
 
-def people(store: Store) -> dict[str, dict[str, str | int]]:
+def people(store: Store, without: Set[str] = frozenset()) -> dict[str, dict[str, str | int]]:
     """annotator id -> {kind, judgments}: who gave the current judgments, as a manifest names them."""
     found: dict[str, dict[str, str | int]] = {}
     for judgment in store.judgments():
+        if not without.isdisjoint(judgment.samples):
+            continue
         person = found.setdefault(judgment.annotator_id, {"kind": judgment.annotator, "judgments": 0})
         person["judgments"] = int(person["judgments"]) + 1
     return dict(sorted(found.items()))

@@ -30,7 +30,8 @@ REASONS = {
                   "zh-CN": "无法定义：从未出现分歧，随机作答也会一致"},
     "unequal_raters": {"en": "undefined: items have unequal numbers of judges; use Krippendorff's alpha",
                        "zh-CN": "无法定义：各项评判人数不等；请用 Krippendorff alpha"},
-    "no_winner": {"en": "undefined: no comparison named a winner", "zh-CN": "无法定义：没有任何比较分出胜负"},
+    "no_winner": {"en": "undefined: no comparison with known sides named a winner",
+                  "zh-CN": "无法定义：没有左右已知且分出胜负的比较"},
     "no_duplicates": {"en": "undefined: nobody was asked the same question twice",
                       "zh-CN": "无法定义：没有人被问过两次同样的问题"},
 }

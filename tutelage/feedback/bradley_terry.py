@@ -88,6 +88,11 @@ class Fit:
         """The reliability of the judge in the middle, which a liar or two do not move; kept above 0."""
         return max(float(np.median(self.reliability)), 0.1)
 
+    @property
+    def relative(self) -> Array:
+        """(R,) reliabilities over the usual one's: free of the scale, which is the priors'."""
+        return self.reliability / self.usual
+
     def wins(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> Array:
         """P(a is called better than b) by the usual judge without a lean, a tie counting half."""
         eta = self.usual * (self.strength[a] - self.strength[b])
@@ -203,7 +208,7 @@ def _newton(posterior: Posterior, x: Array, enough: float, steps: int = 5) -> Ar
 
 def intervals(data: Comparisons, fit: Fit, spreads: Spreads = Spreads(), resamples: int = 200,
               seed: int = 0) -> tuple[Interval, Interval]:
-    """Of each judge's reliability and position: fits to draws of as many prompts as there are, with replacement."""
+    """Of each judge's relative reliability and position: fits to draws of as many prompts as there are, with replacement."""
     posterior = Posterior(data, spreads)
     names, index = np.unique(data.cluster, return_inverse=True)
     whole = np.concatenate([fit.strength, fit.reliability, fit.position, [fit.tie]])
@@ -213,7 +218,7 @@ def intervals(data: Comparisons, fit: Fit, spreads: Spreads = Spreads(), resampl
         times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)))
         posterior.data = replace(data, weight=data.weight * times[index])
         drawn = _fit(posterior, whole[posterior.free], polish=False)
-        found.append((drawn.reliability, drawn.position))
+        found.append((drawn.relative, drawn.position))
     tail = (1 - CONFIDENCE) / 2
     bounds = np.quantile(np.array(found), [tail, 1 - tail], axis=0)              # (2, 2, R)
     return Interval(bounds[0, 0], bounds[1, 0]), Interval(bounds[0, 1], bounds[1, 1])

@@ -30,9 +30,8 @@ REMARKS = {
 class Judge:
     """What the model says of one judge; intervals are clustered by prompt.
 
-    `reliability`: 0 answers at random, below 0 says the opposite. It compares judges; its scale depends on the prior, and is
-    too large where each response was judged few times. `position`: log odds added to
-    the response shown first. `remarks` are keys of REMARKS.
+    `reliability`: 1 is the usual judge (the one in the middle), 0 answers at random, below 0 says the opposite. `position`:
+    log odds added to the response shown first; 0 without width where no side is known. `remarks` are keys of REMARKS.
     """
 
     id: str
@@ -79,7 +78,7 @@ def judges(heard: Iterable[Heard], resamples: int = 200, seed: int = 0) -> list[
         kind = next(iter(panel.shown.values())).annotator
         for at, judge in enumerate(panel.judges):
             n = int(counts[at])
-            trust = Estimate(float(fit.reliability[at]), float(reliability.low[at]), float(reliability.high[at]), n)
+            trust = Estimate(float(fit.relative[at]), float(reliability.low[at]), float(reliability.high[at]), n)
             lean = Estimate(float(fit.position[at]), float(position.low[at]), float(position.high[at]), n)
             found.append(Judge(judge, kind, n, trust, lean, _remarks(trust, lean)))
     return found
@@ -132,7 +131,7 @@ def _terms(panel: _Panel, fit: Fit) -> list[Preference]:
         rows.setdefault(pair, []).append(row)
     first = np.array([panel.data.a[mine[0]] for mine in rows.values()])
     second = np.array([panel.data.b[mine[0]] for mine in rows.values()])
-    trust = np.clip(fit.reliability[panel.data.judge] / fit.usual, -1.0, 1.0)       # (N,)
+    trust = np.clip(fit.relative[panel.data.judge], -1.0, 1.0)                      # (N,)
     margins = np.array(panel.margins)
     terms = []
     for (pair, mine), share in zip(rows.items(), fit.wins(first, second), strict=True):

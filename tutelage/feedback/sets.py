@@ -42,7 +42,7 @@ def make_preference_set(project: Project, store: Store, name: str, method: str =
     check_name(name)
     if not 0.0 <= split_ratio < 1.0:
         raise ConfigError(f"split_ratio is {split_ratio}; wanted at least 0 and under 1.")
-    terms = preferences(store, annotator, method)
+    terms = preferences(store, annotator, method=method)
     if not terms:
         raise DataError("there is no judgment that says which of two responses is better. "
                         "Bring some in: tutelage feedback import")

@@ -69,7 +69,7 @@ def _rows(store: Store, format: str, method: str, annotator: AnnotatorKind | Non
 
 
 def _pairs(store: Store, format: str, method: str, annotator: AnnotatorKind | None, given: Given) -> Iterator[Mapping[str, Any]]:
-    for term in preferences(store, annotator, method):
+    for term in preferences(store, annotator, method=method):
         if term.label <= 0.5:
             given.left_out["draws, which have no chosen response"] += 1
         else:
