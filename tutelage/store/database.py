@@ -85,8 +85,8 @@ class Database:
             raise StoreError(f"a text for {self.where} is not valid Unicode: {error.reason} at {error.start}. Nothing "
                              "was kept; mend the text and send it again.") from None
         except PoolTimeout:
-            raise StoreError(f"{self.where} is busy: too many are at it at once. Try again; nothing of this was "
-                             "kept.") from None
+            raise StoreUnavailable(f"{self.where} is busy: too many are at it at once. Try again; nothing of this was "
+                                   "kept.") from None
         except Exception as error:
             said = error.orig if isinstance(error, DBAPIError) else error
             words = self.flavour.in_words(said, self.where)
