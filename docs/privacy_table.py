@@ -50,7 +50,8 @@ def count(rows: Iterable[Mapping[str, Any]]) -> tuple[Counter[tuple[str, str]], 
                 left.remove(match)
             else:
                 lines.append(f"{row['id']} wrong {found.rule} {row['text'][found.start:found.end]!r} in {row['text']!r}")
-        lines += [f"{row['id']} missed {each['kind']} {row['text'][each['start']:each['end']]!r} in {row['text']!r}" for each in left]
+        lines += [f"{row['id']} missed {each['kind']} {row['text'][each['start']:each['end']]!r} in {row['text']!r}"
+                  for each in left]
     return counts, lines
 
 

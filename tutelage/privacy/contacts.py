@@ -17,6 +17,7 @@ _EMAIL = regex.compile(
 _SPELLED = regex.compile(      # somebody (at) example.com, somebody [at] example [dot] com
     r"(?<![A-Za-z0-9._])[A-Za-z0-9][\w.+\-]*(?: ?(?:[\[(]dot[\])]) ?\w+)* ?[\[({](?:at|AT|@)[\])}] ?"
     r"[A-Za-z0-9][A-Za-z0-9\-]*(?:(?:\.| ?[\[({](?:dot|DOT|\.)[\])}] ?)[A-Za-z0-9\-]+)+", regex.ASCII)
+_AT = regex.compile(r"(?i)[\[({](?:at|@)[\])}]")
 _ASSET = regex.compile(r"@\d+x\.")          # icon@2x.png
 
 
@@ -26,7 +27,7 @@ def emails(text: str) -> Iterator[Finding]:
             # git@host:path is where a repository lies, not somebody's mail.
             if not _ASSET.search(found[0]) and not (found[0].startswith("git@") and text[found.end():found.end() + 1] == ":"):
                 yield Finding("email", "email", found.start(), found.end(), 0.98)
-    if "at" in text or "AT" in text or "@" in text:
+    if _AT.search(text):
         for found in _SPELLED.finditer(text):
             yield Finding("email", "email.spelled", found.start(), found.end(), 0.8)
 
@@ -34,7 +35,7 @@ def emails(text: str) -> Iterator[Finding]:
 _PHONE = regex.compile(
     r"(?i)\b(?:tel|phone|telephone|cell|mobile|call|text|ring|dial|fax|whatsapp|sms|contact|reach|office)\b\.?"
     r"|电话|手机|座机|号码|拨打|致电|联系|微信|回拨|短信|传真|热线|来电|分机|打|加")
-_MOBILE = regex.compile(EDGE + r"(?<![+\d])(?P<country>(?:\+|00)86[- ]?)?1[3-9]\d([- ]?)\d{4}\2\d{4}"
+_MOBILE = regex.compile(EDGE + r"(?<![-−])(?P<country>(?:\+|00)86[- ]?)?1[3-9]\d([- ]?)\d{4}\2\d{4}"
                         r"(?!\d|\.\d|-\d|[A-Za-z](?![A-Za-z]))")      # a word may follow ("...QQ"), a code's letter may not
 _LANDLINE = regex.compile(
     EDGE + r"(?P<open>\()?0(?:10|2[0-57-9]|[3-9]\d{2})(?(open)\))(?P<gap>[- ]?)\d{7,8}" + END + r"(?!-\d{3})")
@@ -42,17 +43,18 @@ _NANP = regex.compile(
     r"(?<![0-9A-Za-z+])(?<![0-9][.\-])(?P<country>\+?1[-. ]?)?(?:\((?P<area>[2-9]\d{2})\) ?|(?P<area2>[2-9]\d{2})(?P<gap>[-. ]))"
     r"[2-9]\d{2}(?(gap)(?P=gap)|[-. ])\d{4}(?![0-9A-Za-z])(?![-.]\d)")
 _BRITISH = regex.compile(
-    r"(?<![0-9A-Za-z+])(?:(?:\+44 ?(?:\(0\) ?)?|0)7\d{3}[ -]?\d{3}[ -]?\d{3}|(?:\+44 ?(?:\(0\) ?)?|\(?0)(?:20|1\d{2,3}|2[3489])\)?"
+    r"(?<![0-9A-Za-z+])(?:(?:\+44 ?(?:\(0\) ?)?|0)7\d{3}[ -]?\d{3}[ -]?\d{3}"
+    r"|(?:\+44 ?(?:\(0\) ?)?|\(?0)(?:20|1\d{2,3}|2[3489])\)?"
     r"[ -]\d{3,4}[ -]?\d{3,4})(?![0-9A-Za-z])(?![-.]\d)")
 _WORLD = regex.compile(r"(?<![0-9A-Za-z+])\+[1-9]\d{0,2}(?:[-. ()]{0,2}\d){6,13}(?![0-9])")
-_LABELLED = regex.compile(EDGE + r"\d(?:[-. ()]{0,2}\d){6,13}" + END + r"(?![- ]\d)")
+_LABELLED = regex.compile(EDGE + r"(?:\(\d{2,4}\) ?)?\d(?:[-. ()]{0,2}\d){6,13}" + END + r"(?![- ]\d)")
 _NO_PHONE = regex.compile(r"(?:19|20)\d{2}[-. ](?:19|20)\d{2}|(?:19|20)\d{2}[-./]\d{1,2}[-./]\d{1,2}")
 _TOLL_FREE = ("800", "888", "877", "866", "855", "844", "833", "900")
 
 
 @cache
 def _library() -> Any:
-    import phonenumbers      # 50 ms, and only for texts that hold a number of its kind
+    import phonenumbers  # 50 ms, and only for texts that hold a number of its kind
 
     return phonenumbers
 
@@ -108,7 +110,8 @@ def _western(text: str) -> Iterator[Finding]:
             yield Finding("phone", "e164", found.start(), found.start() + len(number), 0.95)
 
 
-_IP_WORD = regex.compile(r"(?i)\b(?:ip|ipv4|ipv6|address|host|server|client|from|ssh|ping|login)\b|地址|登录|访问|服务器|来自|主机")
+_IP_WORD = regex.compile(r"(?i)\b(?:ip|ipv4|ipv6|address|host|server|client|from|ssh|ping|login)\b"
+                         r"|地址|登录|访问|服务器|来自|主机")
 _VERSION = regex.compile(r"(?i)(?:\bv(?:ersion|er\.?)?\s*|/|版本号?|section |chapter |§ ?|第)$")
 _IPV4 = regex.compile(r"(?:(?<![0-9A-Za-z.])|(?<=IP))(?:\d{1,3}\.){3}\d{1,3}(?![0-9A-Za-z])(?!\.[0-9])")
 _IPV6 = regex.compile(r"(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?![0-9A-Za-z:])")
@@ -121,13 +124,14 @@ def ip_addresses(text: str) -> Iterator[Finding]:
         if max(parts) > 255 or _VERSION.search(text, max(0, found.start() - 12), found.start()) or _is_nobodys(parts):
             continue
         called = standing(text, found.start(), _IP_WORD) == "called"
-        if called or max(parts) >= 20 and parts[0] >= 12:      # 2.10.33.4 without a word is a version
+        if called or (max(parts) >= 20 and parts[0] >= 12):      # 2.10.33.4 without a word is a version
             yield Finding("ip", "ipv4", found.start(), found.end(), 0.95 if called else 0.75)
     if text.count(":") >= 2:
         for found in _IPV6.finditer(text):
             groups = [group for group in found[0].split(":") if group]
             # a::b and 12:34:56 are no addresses: three groups, one of them of three digits or more with a figure in it
-            if len(groups) >= 3 and any(len(group) >= 3 and regex.search(r"\d", group) for group in groups) and _is_ipv6(found[0]):
+            sure = len(groups) >= 3 and any(len(group) >= 3 and regex.search(r"\d", group) for group in groups)
+            if sure and _is_ipv6(found[0]):
                 yield Finding("ip", "ipv6", found.start(), found.end(), 0.95)
 
 

@@ -48,7 +48,8 @@ _OTHER = regex.compile(
     r"|(?i:isbn|imei|sku|uuid)(?:-1[03])?"
     r"|(?:订单|单号|编号|运单|快递|流水|发票|序列号|型号|批次|合同|案号|票号|版本|物料|交易|时间戳|区划代码|计算|书号)(?:编?号码?)?")
 # What stands right after a quantity.
-_QUANTITY = regex.compile(r"\s*(?:[+*/^×÷<>=%]|除以|乘以|加上|减去|等于|[万亿]|元|美元|个|人|吨|条|次|公里|just digits|只是|(?i:dollars|people|times)\b)")
+_QUANTITY = regex.compile(
+    r"\s*(?:[+*/^×÷<>=%]|除以|乘以|加上|减去|等于|[万亿]|元|美元|个|人|吨|条|次|公里|(?i:dollars|people|times)\b)")
 
 Standing = Literal["called", "other", "plain"]
 

@@ -17,8 +17,8 @@ _ID = regex.compile(
     r"(?:[ -]?(?:number|card|code|no)\b\.?)*"
     r"|(?:身份证件?|证件|居民|公民身份|实名|客户|身份|登记|社保|户口|身分證|身份證)(?:号码|编号|字号|号|為|为)?")
 # First two digits: the province that gave the card.
-_PROVINCES = frozenset("11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 "
-                       "71 81 82 83".split())
+_PROVINCES = frozenset((
+    *range(11, 16), *range(21, 24), *range(31, 38), *range(41, 47), *range(50, 55), *range(61, 66), 71, 81, 82, 83))
 _RESIDENT = regex.compile(EDGE + r"([1-9]\d{5})[ -]?((?:18|19|20)\d{6})[ -]?(\d{3}[\dXx])" + END)
 _RESIDENT_15 = regex.compile(EDGE + r"([1-9]\d{5})(\d{6})\d{3}" + END)
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -28,14 +28,14 @@ def resident_ids(text: str) -> Iterator[Finding]:
     """Resident identity cards of China: 18 characters with a check digit (GB 11643), 15 digits on old ones."""
     for found in _RESIDENT.finditer(text):
         stands = standing(text, found.start(), _ID)
-        if found[1][:2] not in _PROVINCES or not _is_date(found[2]):
+        if int(found[1][:2]) not in _PROVINCES or not _is_date(found[2]):
             continue
         holds = resident_checksum(found[1] + found[2] + found[3])
         if holds or stands == "called":      # one wrong digit under the right word is still somebody's number
             yield Finding("national_id", "cn.id", found.start(), found.end(), 0.99 if holds else 0.6, holds)
     for found in _RESIDENT_15.finditer(text):
         stands = standing(text, found.start(), _ID)
-        if found[1][:2] in _PROVINCES and _is_date("19" + found[2]) and stands != "other":
+        if int(found[1][:2]) in _PROVINCES and _is_date("19" + found[2]) and stands != "other":
             yield Finding("national_id", "cn.id15", found.start(), found.end(), 0.9 if stands == "called" else 0.55)
 
 
@@ -119,14 +119,15 @@ def foreign_ids(text: str) -> Iterator[Finding]:
 
 _PASSPORT = regex.compile(r"(?i)\bpassport\b(?:\s*(?:number|no\b\.?))?|护照(?:号码?)?|通行证(?:号码?)?")
 _PASSPORT_NUMBER = regex.compile(EDGE + r"(?:[A-Z]\d{8}|[A-Z]{2}\d{6,7}|\d{9}|[DSP]E\d{7}|\d{2}[A-Z]{2}\d{5})" + END)
-_MRZ = regex.compile(r"(?<![0-9A-Z<])([A-Z0-9<]{9})(\d)([A-Z<]{3})(\d{6})(\d)([MFX<])(\d{6})(\d)([A-Z0-9<]{14})([\d<])(\d)(?![0-9A-Z<])")
+_MRZ = regex.compile(r"(?<![0-9A-Z<])([A-Z0-9<]{9})(\d)([A-Z<]{3})(\d{6})(\d)([MFX<])"
+                     r"(\d{6})(\d)([A-Z0-9<]{14})([\d<])(\d)(?![0-9A-Z<])")
 
 
 def passports(text: str) -> Iterator[Finding]:
-    for found in _PASSPORT_NUMBER.finditer(text):
+    for found in _PASSPORT_NUMBER.finditer(text) if _PASSPORT.search(text) else ():
         if standing(text, found.start(), _PASSPORT) == "called":
             yield Finding("passport", "labelled", found.start(), found.end(), 0.85)
-    if "<" in text:
+    if "<<" in text:
         for found in _MRZ.finditer(text):      # the second machine-readable line (ICAO 9303), four check digits
             if all(_mrz_digit(found[at]) == found[at + 1] for at in (1, 4, 7)):
                 yield Finding("passport", "mrz", found.start(), found.end(), 0.99, True)
@@ -141,13 +142,14 @@ _PLATE_WORD = regex.compile(r"(?i)\b(?:number |licen[cs]e |registration )?plate\
 _CHINESE_PLATE = regex.compile(
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Z][·•. \-]?"
     r"(?:[DF][A-HJ-NP-Z0-9]\d{4}|\d{5}[DF]|[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳])(?![0-9A-Za-z])")
-_OTHER_PLATE = regex.compile(EDGE + r"(?:[A-Z]{2}\d{2} ?[A-Z]{3}|\d[A-Z]{3}\d{3}|[A-Z]{2,3}[- ]?\d{3,4}|\d{3,4}[- ]?[A-Z]{2,3})" + END)
+_OTHER_PLATE = regex.compile(EDGE + r"(?:[A-Z]{2}\d{2} ?[A-Z]{3}|\d[A-Z]{3}\d{3}|[A-Z]{2,3}[- ]?\d{3,4}"
+                              r"|\d{3,4}[- ]?[A-Z]{2,3})" + END)
 
 
 def plates(text: str) -> Iterator[Finding]:
     for found in _CHINESE_PLATE.finditer(text):
         if sum(letter.isdigit() for letter in found[0][2:]) >= 3:      # at most two letters on a plate
             yield Finding("plate", "cn", found.start(), found.end(), 0.9)
-    for found in _OTHER_PLATE.finditer(text):
+    for found in _OTHER_PLATE.finditer(text) if _PLATE_WORD.search(text) else ():
         if standing(text, found.start(), _PLATE_WORD, 18) == "called":
             yield Finding("plate", "labelled", found.start(), found.end(), 0.75)
