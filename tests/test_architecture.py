@@ -24,9 +24,9 @@ LEVELS = {
         7: "route commands stages",
         6: "api studio serving scaling governance",
         5: "tuning rewards rl evaluation feedback web",
-        4: "generation training text_metrics",
+        4: "generation training",
         3: "store data models",
-        2: "algorithms batch project runs statistics reporting sandbox privacy",
+        2: "algorithms batch project runs statistics reporting sandbox privacy text_metrics",
         1: "records config lineage protocols console options seeds",
         0: "errors",
     }.items()

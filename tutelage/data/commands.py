@@ -1,4 +1,4 @@
-"""`tutelage data import | show | list`."""
+"""`tutelage data import | show | list`; check and clean are in `cleaning_commands`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from tutelage.console import console
+from tutelage.data import cleaning_commands
 from tutelage.data.datasets import Dataset, builtin_names, load_dataset, resolve_dataset, write_dataset
 from tutelage.data.dump import legend, paint, printable, token_lines
 from tutelage.data.formats import FORMATS
@@ -31,7 +32,7 @@ def data(arguments: list[str], options: Options) -> dict[str, Any]:
     """Run one of the sub-commands; the result is what `--json` prints."""
     words = _parser().parse_args(arguments)
     commands: Mapping[str, Callable[[argparse.Namespace, Options], dict[str, Any]]] = {
-        "import": _import, "show": _show, "list": _list}
+        "import": _import, "show": _show, "list": _list, "check": cleaning_commands.check, "clean": cleaning_commands.clean}
     return commands[words.command](words, options)
 
 
@@ -41,8 +42,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="tutelage data", description="Import, show and list data sets.", epilog=COMMON_HELP)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="import | show | list")
+    parser = _Parser(prog="tutelage data", description="Import, show, list, check and clean data sets.", epilog=COMMON_HELP)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="import | show | list | check | clean")
     importing = commands.add_parser("import", help="make a data set of files", epilog=COMMON_HELP)
     importing.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSON array or JSON lines")
     importing.add_argument("--format", choices=list(FORMATS), help="default: found by the keys of the first rows")
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("--model", metavar="M", help=f"whose tokenizer: directory or name (default {DEFAULT_MODEL})")
     showing.add_argument("--rows", type=int, default=3, metavar="N", help="how many rows (default 3)")
     showing.add_argument("--split", choices=("train", "heldout"), default="train")
+    cleaning_commands.add_parsers(commands)
     commands.add_parser("list", help="the project's data sets and the built-in ones", epilog=COMMON_HELP)
     return parser
 

@@ -15,8 +15,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tutelage.data.fingerprints import Row, held_out, merkle_root, prompt_key
+from tutelage.data.fingerprints import Row, merkle_root, prompt_key
 from tutelage.data.sources import Imported, read_file
+from tutelage.data.splits import SPLIT_RULE, held_out
 from tutelage.errors import ArtifactError, ConfigError, DataError
 from tutelage.lineage import MANIFEST, Manifest
 from tutelage.project import Artifact, Project, check_name
@@ -62,7 +63,8 @@ def write_dataset(project: Project, name: str, imported: Sequence[Imported], spl
     manifest = Manifest(
         kind="dataset", name=name, stage="import", seeds={"split": seed},
         sources={file: each.sha256 for file, each in zip(names, imported, strict=True)},
-        config={"split_ratio": split_ratio, "formats": [each.format for each in imported],
+        config={"split_ratio": split_ratio, **({"split_rule": SPLIT_RULE} if split_ratio > 0 else {}),
+                "formats": [each.format for each in imported],
                 "annotators": sorted({row.record.annotator for row in rows if isinstance(row.record, Preference)})},
         facts={"records": kind, "read": sum(each.num_read for each in imported), "kept": len(rows),
                "refused": sum(len(each.refusals) for each in imported),

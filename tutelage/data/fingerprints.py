@@ -5,37 +5,23 @@ from __future__ import annotations
 import hashlib
 import hmac
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tutelage.data.formats import Record
+from tutelage.data.texts import prompt_messages, prompt_text
 from tutelage.lineage import canonical_json
-from tutelage.records import Message, Preference
 
 
-def prompt_key(record: Record) -> str:
-    """What makes two records ask the same: the first thing the user says, blanks and width of characters aside."""
-    messages: Sequence[Message] = record.prompt if isinstance(record, Preference) else record.messages
-    asked = next((message.text for message in messages if message.role == "user"), "")
-    return " ".join(unicodedata.normalize("NFKC", asked).split())
+def prompt_key(record: Any) -> str:
+    """What makes two records ask the same: the first thing the user says, blanks and width of characters aside.
 
-
-def held_out(keys: Iterable[str], ratio: float, seed: int) -> set[str]:
-    """Which prompts are held out: a share of about `ratio`, by a hash of each prompt alone.
-
-    So a prompt stays on its side when the file is re-ordered or grows, and equal prompts never stand on both. A side
-    that would be empty gets the prompt nearest to it.
+    A document or a labelled text is its own prompt.
     """
-    places = {key: int(hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()[:13], 16) / 16**13
-              for key in keys}
-    chosen = {key for key, place in places.items() if place < ratio}
-    if ratio > 0 and len(places) > 1:
-        if not chosen:
-            chosen = {min(places, key=lambda key: places[key])}
-        elif len(chosen) == len(places):
-            chosen.discard(max(places, key=lambda key: places[key]))
-    return chosen
+    messages = prompt_messages(record)
+    asked = next((message.text for message in messages if message.role == "user"), "") if messages else prompt_text(record)
+    return " ".join(unicodedata.normalize("NFKC", asked).split())
 
 
 @dataclass(frozen=True, slots=True)
