@@ -16,6 +16,7 @@ import json
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from tutelage.data.vault import read_vault, write_vault
 from tutelage.errors import ArtifactError, ConfigError, DataError
 from tutelage.lineage import Manifest
 from tutelage.privacy import KINDS as PERSONAL
-from tutelage.privacy import Redaction, restore
+from tutelage.privacy import Redaction, find, restore
 from tutelage.privacy.redaction import PLACEHOLDER
 from tutelage.project import Artifact, Project, check_name
 
@@ -122,7 +123,7 @@ def restored(project: Project, parent: Artifact, name: str) -> Artifact:
         if originals is None:
             result.keep(entry.record, line)
             continue
-        record = changed(entry.record, lambda text, known=originals: restore(text, known))
+        record = changed(entry.record, partial(restore, originals=originals))
         result.changed.append({"id": record.id, **{key: line[key] for key in ("split", "file", "row")},
                                "origin": line["hash"], "restored": len(originals)})
         result.keep(record, _new_line(record, line))
@@ -178,8 +179,6 @@ def _new_line(record: Any, line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _still_personal(result: _Result, cleaning: Cleaning) -> int:
-    from tutelage.privacy import find
-
     return sum(any(find(text, PERSONAL, cleaning.filters.min_confidence) for text in all_texts(record))
                for records in result.records.values() for record in records)
 

@@ -21,7 +21,7 @@ REPORT = "report.json"
 
 
 def add_parsers(commands: Any) -> None:
-    checking = commands.add_parser("check", help="duplicates, personal data, harmful content, leaks, balance …", epilog=COMMON_HELP)
+    checking = commands.add_parser("check", help="duplicates, personal data, harmful content, leaks …", epilog=COMMON_HELP)
     checking.add_argument("name", metavar="NAME", help="a data set, a built-in one, or a file")
     _add_filters(checking)
     checking.add_argument("--by", nargs="+", default=["language"], metavar="FIELD",
@@ -51,7 +51,8 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 
 def _filters(words: argparse.Namespace) -> Filters:
-    from tutelage.data.filters import Filters, load_classifier, read_rules
+    from tutelage.data.filters import Filters
+    from tutelage.data.harmful import load_classifier, read_rules
 
     for name, value in (("similarity", words.similarity), ("confidence", words.confidence)):
         if value is not None and not 0.0 < value <= 1.0:
@@ -197,7 +198,8 @@ def clean(words: argparse.Namespace, options: Options) -> dict[str, Any]:
     return {"artifact": made.ref, "path": str(made.path), **made.manifest.facts}
 
 
-def _before_after(source: Artifact, made: Artifact, before: Mapping[str, int], left: Mapping[str, int]) -> Sequence[Sequence[Any]]:
+def _before_after(source: Artifact, made: Artifact, before: Mapping[str, int],
+                  left: Mapping[str, int]) -> Sequence[Sequence[Any]]:
     rows = [[f"rows, {split}", source.manifest.facts.get(split, 0), made.manifest.facts.get(split, 0)]
             for split in ("train", "heldout")]
     return rows + [[kind, count, left.get(kind, 0)] for kind, count in before.items()]

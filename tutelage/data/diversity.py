@@ -21,7 +21,7 @@ MAX_LENGTH = 256       # tokens of a prompt that are embedded
 _LEAD = regex.compile(
     r"^(?:请(?:你|您)?|帮(?:我|忙)|麻烦(?:你|您)?|给我|为我|你能(?:否)?|能否|可以|现在|假设|根据\S{0,12}?[，,])+")
 _HAN = regex.compile(r"\p{Han}")
-_POLITE = frozenset(("please", "can", "could", "you", "kindly", "now"))
+_POLITE = regex.compile(r"(?i)^(?:(?:please|kindly|now|can you|could you|would you|will you|i want you to|i need you to)[ ,]+)+")
 
 
 def opening(prompt: str) -> str:
@@ -29,9 +29,7 @@ def opening(prompt: str) -> str:
     first = prompt.strip().split("\n", 1)[0]
     if first and _HAN.match(first[0]):
         return _LEAD.sub("", first)[:2] or first[:2]
-    words = units(first[:120])
-    while len(words) > 1 and words[0] in _POLITE:
-        words = words[1:]
+    words = units(_POLITE.sub("", first)[:120])
     return words[0] if words else ""
 
 

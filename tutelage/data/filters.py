@@ -141,7 +141,8 @@ def _classify(examination: Examination, classifier: Classifier) -> None:
 
 def _compare(examination: Examination, threshold: float) -> None:
     """Mark exact duplicates, then near ones among the rest: in each group all but the first."""
-    entries, first = examination.entries, {}
+    entries = examination.entries
+    first: dict[str, int] = {}
     left: list[int] = []
     for at, entry in enumerate(entries):
         text = " ".join(unicodedata.normalize("NFKC", whole_text(entry.record)).split())

@@ -31,7 +31,8 @@ _LIST_LINE = regex.compile(
     r"\s*(?:[-*•–·#>|+]|\d+[.)、．]|[(（]?[a-zA-Z一二三四五六七八九十]{1,2}[)）.、]|[A-Z][\w ]{0,30}:|\p{Han}{1,8}[:：])")
 _DANGLING = regex.compile(
     r"(?i)(?:[,，、(（\[{]|\b(?:the|a|an|and|or|of|to|in|with|for|that|which|is|are|was|be|by|as|at|from|because|but|if|"
-    r"their|his|her|its|this|these|can|will|such)|[的和与或及在是把被对从因但而以])$")
+    r"their|his|her|its|this|these|can|will|such)|[与或及把被从但]|(?<![温柔共暖平缓总饱])和)$")
+_CREDIT = regex.compile(r"#\w+$|[\"”»」] ?[-–—] ?\S.{0,60}$")      # a hashtag, or who said what was quoted
 _CODE_LINE = regex.compile(r"[;{}()=<>]|^\s{4}|\bimport\b|\breturn\b")
 
 
@@ -47,6 +48,8 @@ def truncated(text: str) -> str:
     lines = stripped.split("\n")
     last = lines[-1]
     if count_words(stripped) < MIN_PROSE or "```" in stripped:
+        return ""
+    if _CREDIT.search(last) or (_LIST_LINE.match(last) and count_words(last) < 4):
         return ""
     if _DANGLING.search(last) and not _CODE_LINE.search(last):
         return "ends with a word or sign that something follows"
@@ -75,7 +78,8 @@ _BOILERPLATE = tuple((name, regex.compile(pattern)) for name, pattern in (
 _REFUSAL = regex.compile(
     r"(?i)\A\W*(?:(?:I(?:'m| am) (?:very |really |so )?sorry|sorry|unfortunately|apologies|I apologi[sz]e),? ?(?:but )?"
     r"[^.\n]{0,40}?)?"
-    r"\bI (?:can(?:'t|not| not)|am (?:unable|not able) to|won't|will not|must decline|do not feel comfortable)\b"
+    r"\bI (?:can(?:'t|not| not)|am (?:unable|not able) to|must decline|do not feel comfortable"
+    r"|(?:won't|will not) (?:help|assist|provide|create|write|answer|engage|participate|do))\b"
     r"|\A\W*(?:(?:很|非常)?(?:抱歉|对不起|遗憾)[,，]?\S{0,12}?)?(?:我(?:无法|不能|不会|没办法)|不能(?:提供|回答|协助))")
 
 
@@ -98,6 +102,7 @@ _ASKS_FOR_LANGUAGE = regex.compile(
     r"japanese|"
     r"korean|arabic|hebrew|hindi|thai|greek|latin|hello world|pinyin)\b"
     r"|翻译|译成|译为|英文|英语|中文|汉语|法语|德语|西班牙语|日语|日文|韩语|俄语|意大利语|葡萄牙语|拼音|语言|外语|双语|单词|句子|短语|词汇")
+_HAN, _FOREIGN_WORD = regex.compile(r"\p{Han}"), regex.compile(r"\p{Latin}{4,}")
 
 
 def wrong_language(prompt: str, response: str, wanted: str = "") -> str:
@@ -109,6 +114,11 @@ def wrong_language(prompt: str, response: str, wanted: str = "") -> str:
     answered = language(response)
     asked = wanted or language(prompt)
     if not answered or not asked or answered == asked or _ASKS_FOR_LANGUAGE.search(prompt):
+        return ""
+    # A list of foreign titles in a Chinese answer, and an answer about a foreign word that was asked about, are right.
+    if len(_HAN.findall(response)) >= 20 and asked == "zh":
+        return ""
+    if answered not in ("zh", "ja", "ko") and asked == "zh" and _FOREIGN_WORD.search(prompt):
         return ""
     return f"{answered}, wanted {asked}"
 

@@ -58,7 +58,12 @@ def whole_text(record: Any) -> str:
 def all_texts(record: Any) -> list[str]:
     """Every text in a record, `meta` and tools too, as `changed` would meet them."""
     found: list[str] = []
-    changed_json(record.to_json(), lambda text: found.append(text) or text)
+
+    def keep(text: str) -> str:
+        found.append(text)
+        return text
+
+    changed_json(record.to_json(), keep)
     return found
 
 
