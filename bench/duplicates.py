@@ -20,14 +20,21 @@ from typing import Any
 
 from tutelage.data.duplicates import clusters, near_duplicates
 
-WORDS_EN = ["time", "people", "water", "house", "school", "family", "market", "river", "mountain", "garden", "window", "paper", "music", "story", "letter", "engine", "winter", "summer", "morning", "evening", "doctor", "teacher", "student", "worker", "city", "village", "road", "bridge", "train", "ship", "island", "forest", "animal", "bird", "question", "answer", "problem", "reason", "method", "result", "number", "table", "figure", "line", "point", "circle", "field", "power", "energy", "light", "heat", "sound", "voice", "color", "shape", "size", "weight", "price", "value", "cost", "trade", "bank", "money", "law", "court", "police", "army", "church", "king", "queen"]
+WORDS_EN = [
+    "time", "people", "water", "house", "school", "family", "market", "river", "mountain", "garden", "window", "paper",
+    "music", "story", "letter", "engine", "winter", "summer", "morning", "evening", "doctor", "teacher", "student",
+    "worker", "city", "village", "road", "bridge", "train", "ship", "island", "forest", "animal", "bird", "question",
+    "answer", "problem", "reason", "method", "result", "number", "table", "figure", "line", "point", "circle", "field",
+    "power", "energy", "light", "heat", "sound", "voice", "color", "shape", "size", "weight", "price", "value", "cost",
+    "trade", "bank", "money", "law", "court", "police", "army", "church", "king", "queen",
+]
 WORDS_ZH = (
     "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就"
     "分对成会可主发年动同工也能下过子说产种面而方后多定行学法所民得经")
 
 
 def texts_with_copies(num_rows: int, seed: int = 7) -> tuple[list[str], list[tuple[int, int]]]:
-    """Texts of 30 to 300 words, a third of them Chinese; a tenth are copies with about a word in thirty changed."""
+    """Texts of 30 to 300 words, a third of them Chinese; a tenth are copies with about one word in sixty changed."""
     rng = random.Random(seed)
     num_copies = num_rows // 10
     rows = [_text(rng) for _ in range(num_rows - num_copies)]

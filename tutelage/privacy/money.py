@@ -54,7 +54,7 @@ def _is_issued(number: str) -> bool:
     return any(low <= int(number[:len(str(low))]) <= high and len(number) in lengths for low, high, lengths in _NETWORKS)
 
 
-_IBAN = regex.compile(EDGE + r"[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?![0-9A-Za-z])")
+_IBAN = regex.compile("(?i)" + EDGE + r"[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?![0-9A-Za-z])")
 
 
 def ibans(text: str) -> Iterator[Finding]:
