@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -105,7 +106,7 @@ def test_kinds_can_be_chosen_and_a_number_does_not_become_another_kind() -> None
     assert [each.kind for each in find(text, kinds=["email"])] == ["email"]
     assert not find("手机是11010519491231002X", kinds=["phone"])
     assert not find(text, min_confidence=1.0)
-    with pytest.raises(ValueError, match="no kind horoscope of personal data. There are: email"):
+    with pytest.raises(ValueError, match="no kind horoscope of personal data"):
         find("x", kinds=["horoscope"])
 
 
@@ -113,7 +114,7 @@ def test_findings_are_in_order_and_do_not_overlap() -> None:
     text = "".join(f"甲{value}乙" for value in ONE_OF_EACH.values())
     found = find(text)
     assert [each.kind for each in found] == list(ONE_OF_EACH)
-    assert all(first.end <= second.start for first, second in zip(found, found[1:], strict=False))
+    assert all(first.end <= second.start for first, second in pairwise(found))
 
 
 @pytest.mark.parametrize("text", ["", " ", "1" * 20_000, "1 " * 10_000, "张" * 20_000 + "1号", "北京市" * 2_000 + "1号",

@@ -32,7 +32,7 @@ _LIST_LINE = regex.compile(
 _DANGLING = regex.compile(
     r"(?i)(?:[,，、(（\[{]|\b(?:the|a|an|and|or|of|to|in|with|for|that|which|is|are|was|be|by|as|at|from|because|but|if|"
     r"their|his|her|its|this|these|can|will|such)|[与或及把被从但]|(?<![温柔共暖平缓总饱])和)$")
-_CREDIT = regex.compile(r"#\w+$|[\"”»」] ?[-–—] ?\S.{0,60}$")      # a hashtag, or who said what was quoted
+_CREDIT = regex.compile(r"#\w+$|https?://\S+$|[\"”»」] ?[-–—] ?\S.{0,60}$")      # a hashtag, a link, who said what was quoted
 _CODE_LINE = regex.compile(r"[;{}()=<>]|^\s{4}|\bimport\b|\breturn\b")
 
 
@@ -78,8 +78,8 @@ _BOILERPLATE = tuple((name, regex.compile(pattern)) for name, pattern in (
 _REFUSAL = regex.compile(
     r"(?i)\A\W*(?:(?:I(?:'m| am) (?:very |really |so )?sorry|sorry|unfortunately|apologies|I apologi[sz]e),? ?(?:but )?"
     r"[^.\n]{0,40}?)?"
-    r"\bI (?:can(?:'t|not| not)|am (?:unable|not able) to|must decline|do not feel comfortable"
-    r"|(?:won't|will not) (?:help|assist|provide|create|write|answer|engage|participate|do))\b"
+    r"\b(?:I'm (?:unable|not able) to|I (?:can(?:'t|not| not)|am (?:unable|not able) to|must decline|do not feel comfortable"
+    r"|(?:won't|will not) (?:help|assist|provide|create|write|answer|engage|participate|do)))\b"
     r"|\A\W*(?:(?:很|非常)?(?:抱歉|对不起|遗憾)[,，]?\S{0,12}?)?(?:我(?:无法|不能|不会|没办法)|不能(?:提供|回答|协助))")
 
 
@@ -118,7 +118,7 @@ def wrong_language(prompt: str, response: str, wanted: str = "") -> str:
     # A list of foreign titles in a Chinese answer, and an answer about a foreign word that was asked about, are right.
     if len(_HAN.findall(response)) >= 20 and asked == "zh":
         return ""
-    if answered not in ("zh", "ja", "ko") and asked == "zh" and _FOREIGN_WORD.search(prompt):
+    if answered not in ("zh", "ja", "ko") and asked == "zh" and not wanted and _FOREIGN_WORD.search(prompt):
         return ""
     return f"{answered}, wanted {asked}"
 
