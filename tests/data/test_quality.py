@@ -77,7 +77,8 @@ def test_a_response_in_another_language_is_wrong_unless_the_prompt_speaks_of_lan
     assert wrong_language("请用“harbour”这个词造句。", PROSE) == "" == wrong_language("?", HAN)
     assert wrong_language(PROSE, PROSE, wanted="zh") == "en, wanted zh"
     assert wrong_language("列出四张专辑，谢谢你。",
-                          "以下是四张专辑的列表，它们都很有名，希望你会喜欢：Abbey Road, Let It Be, Help, Revolver by The Beatles") == ""
+                          "以下是四张专辑的列表，它们都很有名，希望你会喜欢："
+                          "Abbey Road, Let It Be, Help, Revolver by The Beatles") == ""
 
 
 def test_frames_are_openings_that_many_share() -> None:

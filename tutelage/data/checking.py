@@ -21,7 +21,7 @@ QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
 def report(examination: Examination, fields: Sequence[str] = ("language",), evenness: float = 1.0) -> dict[str, Any]:
-    """Everything as JSON values. Rows are named by split and number; of their text only openings that many share are shown.
+    """Everything as JSON values. Rows are named by split and number, not by id, which may be personal itself; of their text only openings that many share are shown.
 
     `leakage` has `proved: true` where both splits are there and no held-out prompt, nor a near duplicate of it, is to be
     trained on.
@@ -47,7 +47,7 @@ def _problem(examination: Examination, kind: str) -> dict[str, Any]:
     places = [at for at, problems in enumerate(examination.problems) if kind in problems]
     details = Counter(examination.problems[at][kind] for at in places)
     return {"rows": len(places), "share": len(places) / len(examination.entries), "means": PROBLEMS[kind],
-            "first": [{"split": entry.split, "row": entry.row, "id": entry.record.id, "detail": examination.problems[at][kind]}
+            "first": [{"split": entry.split, "row": entry.row, "detail": examination.problems[at][kind]}
                       for at in places[:SHOWN] for entry in [examination.entries[at]]],
             "most_often": dict(details.most_common(SHOWN)) if len(details) < len(places) else {}}
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from tutelage.records import Document, Instruction, Label, Message, Prompt, Ranking, record_id
 
-# Fields that hold no text of people: names, numbers, and who judged.
-_NO_TEXT = frozenset(("id", "role", "type", "annotator", "person", "judgment_ids", "weight", "margin", "label", "labels", "up",
+# Fields that hold no text of people: names, numbers, and who judged. An `id` that a row came with may be anything.
+_NO_TEXT = frozenset(("role", "type", "annotator", "person", "judgment_ids", "weight", "margin", "label", "labels", "up",
                       "scores", "ranks", "kind"))
 
 
@@ -88,7 +88,7 @@ def changed_json(value: Any, change: Callable[[str], str], name: str = "") -> An
         return value if name in _NO_TEXT else change(value)
     if isinstance(value, dict):
         # Inside `meta` the names are other people's: everything there may be text.
-        return {key: changed_json(item, change, "" if name == "meta" else key) for key, item in value.items()}
+        return {key: changed_json(item, change, "meta" if name == "meta" else key) for key, item in value.items()}
     if isinstance(value, list):
         return [changed_json(item, change, name) for item in value]
     return value
