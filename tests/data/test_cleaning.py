@@ -94,8 +94,10 @@ def test_an_import_with_a_split_does_not_leak_and_a_made_up_one_is_caught(write:
     with open(artifact.path / "train.jsonl", "a", encoding="utf-8") as file:
         file.write(heldout + "\n")
     value = data(["check", "split"], options)
-    assert value["leakage"]["heldout_prompts_leaked"] == 1 and value["exit_code"] == 1
-    assert "LEAK: 1 held-out prompts are trained on" in capsys.readouterr().out
+    leaked = value["leakage"]["heldout_prompts_leaked"]      # the row that was slipped in, and those held out with it
+    assert 1 <= leaked <= 3 and value["exit_code"] == 1
+    assert value["leakage"]["first"][0] == {"train": value["rows"]["train"], "heldout": 1, "similarity": 1.0}
+    assert f"LEAK: {leaked} held-out prompts are trained on" in capsys.readouterr().out
 
 
 def test_clean_drops_and_redacts_with_reasons_and_without_a_trace(imported: Artifact, options: Options, capsys: Any) -> None:
@@ -242,7 +244,7 @@ def test_diversity_by_hand(tiny_directory: Path) -> None:
 def test_changing_the_texts_of_a_record_reaches_all_of_them_and_only_them() -> None:
     record = Rating(id="old", prompt=(Message.of("user", "Ann?"),), response=(Message.of("assistant", "Ann!"),),
                     scores={"Ann": 1.0}, person="Ann", meta={"by": ["Ann", {"role": "Ann"}], "Ann": 3})
-    assert all_texts(record) == ["old", "Ann?", "Ann!", "Ann", "Ann"]
+    assert sorted(all_texts(record)) == ["Ann", "Ann", "Ann!", "Ann?", "old"]
     new = changed(record, lambda text: text.replace("Ann", "[NAME_1]"))
     assert (new.prompt[0].text, new.response[0].text, new.meta["by"][0]) == ("[NAME_1]?", "[NAME_1]!", "[NAME_1]")
     assert (new.person, new.prompt[0].role, dict(new.scores)) == ("Ann", "user", {"Ann": 1.0}) and new.id != "old"

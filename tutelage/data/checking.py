@@ -21,7 +21,8 @@ QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
 def report(examination: Examination, fields: Sequence[str] = ("language",), evenness: float = 1.0) -> dict[str, Any]:
-    """Everything as JSON values. Rows are named by split and number, not by id, which may be personal itself; of their text only openings that many share are shown.
+    """Everything as JSON values. Rows are named by split and number, not by id, which may be personal itself; of their
+    text only openings that many share are shown.
 
     `leakage` has `proved: true` where both splits are there and no held-out prompt, nor a near duplicate of it, is to be
     trained on.
