@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from stdnum import luhn as stdnum_luhn
+from stdnum.cn import ric
 
 from tutelage.privacy import KINDS, find
 from tutelage.privacy.identity import resident_checksum
@@ -69,6 +71,14 @@ def test_check_digits_by_hand() -> None:
     # Luhn's own example; and the resident card of GB 11643's appendix: 1*7+1*9+0+1*5+... = 167, 167 mod 11 = 2, "X"
     assert luhn("79927398713") and not luhn("79927398710")
     assert resident_checksum("11010519491231002X") and not resident_checksum("110105194912310021")
+
+
+def test_check_digits_agree_with_python_stdnum() -> None:
+    for serial in range(300):
+        body = f"11010519491231{serial:03d}"
+        right = ric.calc_check_digit(body + "0")
+        assert [digit for digit in "0123456789X" if resident_checksum(body + digit)] == [right]
+        assert [digit for digit in "0123456789" if luhn(body + digit)] == [stdnum_luhn.calc_check_digit(body)]
 
 
 @pytest.mark.parametrize("kind", ONE_OF_EACH)
