@@ -1,17 +1,20 @@
-"""What the tests of every stage stand on: a tiny model as a directory, and a project."""
+"""What the tests of every stage stand on: a tiny model as a directory, a project, and preferences of plain strings."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tutelage.data.chat import ChatTemplate
 from tutelage.models.load import save_policy
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model, tiny_tokenizer
 from tutelage.project import Project
+from tutelage.records import Message, Messages, Preference, record_id
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +39,24 @@ def instructions(tmp_path: Path) -> Callable[[Sequence[tuple[str, str]]], str]:
                         encoding="utf-8")
         return str(path)
     return write
+
+
+def said(text: str) -> Messages:
+    return (Message.of("assistant", text),)
+
+
+def asked(text: str) -> Messages:
+    return (Message.of("user", text),)
+
+
+@pytest.fixture
+def preference() -> Callable[..., Preference]:
+    def build(prompt: str, chosen: str, rejected: str, **rest: Any) -> Preference:
+        return Preference(**{"id": record_id(prompt, chosen, rejected), "prompt": asked(prompt), "chosen": said(chosen),
+                             "rejected": said(rejected), **rest})
+    return build
+
+
+@pytest.fixture(scope="session")
+def template() -> ChatTemplate:
+    return ChatTemplate.of(tiny_tokenizer())

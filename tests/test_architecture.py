@@ -20,14 +20,14 @@ PACKAGE = "tutelage"
 LEVELS = {
     unit: level
     for level, units in {
-        8: "cli",
-        7: "route commands stages",
-        6: "api studio serving scaling governance",
-        5: "tuning rewards rl evaluation feedback web",
+        8: "cli resuming",
+        7: "route commands erasing verification stages",
+        6: "api repeats studio serving scaling governance",
+        5: "tuning rewards rl evaluation feedback synthesis web",
         4: "generation training",
         3: "store data models",
         2: "algorithms batch project runs statistics reporting sandbox privacy text_metrics",
-        1: "records config lineage protocols console options seeds",
+        1: "records config toml comments ledger lineage protocols console options seeds disk",
         0: "errors",
     }.items()
     for unit in units.split()

@@ -9,13 +9,18 @@ import pytest
 
 from tutelage.errors import DataError
 from tutelage.records import (
+    Document,
     Instruction,
+    Label,
     Message,
     Preference,
     Prompt,
+    Ranking,
+    Rating,
     Sample,
     Sampling,
     Text,
+    Thumb,
     messages_from_json,
     messages_to_json,
     record_id,
@@ -29,15 +34,28 @@ SAMPLE = Sample(id="s", prompt=PROMPT, prompt_ids=(1, 2), response_ids=(3, 4), l
                 sampling=Sampling(temperature=0.7, top_k=5, seed=9))
 
 
-@pytest.mark.parametrize("record", [
+RECORDS = [
     ASK, TELL, PROMPT, SAMPLE,
     Prompt(id="q", messages=()),
-    Instruction(id="i", messages=(ASK, TELL)),
+    Document(id="d", text="你好", meta={"licence": "CC0-1.0"}),
+    Instruction(id="i", messages=(ASK, TELL), annotator="model", tools=({"name": "clock"},), meta={"topic": "time"}),
+    Label(id="l", text="hm", labels=("a", "b"), person="ada"),
+    Ranking(id="k", prompt=(ASK,), responses=((TELL,), (ASK,)), ranks=(1, 1), meta={"language": "zh"}),
+    Rating(id="g", prompt=(ASK,), response=(TELL,), scores={"helpful": 4.0}),
+    Thumb(id="t", prompt=(ASK,), response=(TELL,), up=False),
     Preference(id="r", prompt=(ASK,), chosen=(TELL,), rejected=(Message.of("assistant", ""),), margin=0.5, label=0.9,
                weight=2.0, annotator="scripted", judgment_ids=("j1", "j2")),
-], ids=lambda record: type(record).__name__)
-def test_a_record_survives_json(record: Any) -> None:
-    assert type(record).from_json(json.loads(json.dumps(record.to_json()))) == record
+]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_a_record_survives_json_and_can_be_a_key(record: Any) -> None:
+    again = type(record).from_json(json.loads(json.dumps(record.to_json())))
+    assert again == record and {record: 1}[again] == 1
+
+
+def test_what_is_as_usual_is_not_written() -> None:
+    assert Thumb(id="t", prompt=(), response=(), up=True).to_json() == {"id": "t", "prompt": [], "response": [], "up": True}
 
 
 def test_a_message_is_its_parts_and_reads_as_their_text() -> None:

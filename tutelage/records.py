@@ -122,7 +122,7 @@ class Document(Record):
 
     id: str
     text: str
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ class Prompt(Record):
     messages: Messages
     kind: str = ""
     key_facts: tuple[tuple[str, ...], ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +149,8 @@ class Instruction(Record):
     id: str
     messages: Messages
     annotator: AnnotatorKind = "human"
-    tools: tuple[Mapping[str, Any], ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    tools: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def prompt(self) -> Messages:
@@ -172,7 +172,7 @@ class Label(Record):
     annotator: AnnotatorKind = "human"
     person: str = ""
     judgment_ids: tuple[str, ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +189,7 @@ class _Term(Record):
     annotator: AnnotatorKind = "human"
     person: str = ""
     judgment_ids: tuple[str, ...] = ()
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +215,7 @@ class Rating(_Term):
     """A response and its scores by aspect (helpful, correct …); higher is better."""
 
     response: Messages
-    scores: Mapping[str, float]
+    scores: Mapping[str, float] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

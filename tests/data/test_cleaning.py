@@ -13,7 +13,8 @@ from tutelage.data.balance import balance, field_of, sampler_weights
 from tutelage.data.commands import data
 from tutelage.data.datasets import load_dataset
 from tutelage.data.diversity import effective_number, embedding_clusters, opening, sample
-from tutelage.data.fingerprints import merkle_root, row_hash
+from tutelage.data.erasure import erase, plan
+from tutelage.data.fingerprints import merkle_root, row_hash, row_troubles
 from tutelage.data.texts import all_texts, changed
 from tutelage.data.vault import forget, read_vault, write_vault
 from tutelage.errors import ConfigError, DataError, ProjectError, UsageError
@@ -130,7 +131,7 @@ def test_row_hashes_of_a_cleaned_set_can_be_made_again(imported: Artifact, optio
     assert [row_hash(record, line["salt"]) for record, line in zip(records, listed, strict=True)] == [
         line["hash"] for line in listed]
     assert [line["id"] for line in listed] == [record["id"] for record in records]
-    assert made.manifest.facts["merkle_root"] == merkle_root([line["hash"] for line in listed])
+    assert made.manifest.facts["merkle_root"] == merkle_root([line["hash"] for line in listed]) and row_troubles(made) == []
     assert data(["clean", "raw", "--name", "good", "--drop", "empty", "--redact", "email"], options)["artifact"] == made.ref
     again = data(["clean", "raw", "--name", "good", "--drop", "empty", "--redact", "email", "phone"], options)
     assert again["artifact"] == "dataset/good@2"
@@ -151,6 +152,20 @@ def test_only_the_owner_can_put_the_originals_back(imported: Artifact, options: 
     assert forget(project, origins) == 2 and read_vault(project) == {} and forget(project, origins) == 0
     with pytest.raises(DataError, match="has no redacted row whose originals are in the vault"):
         data(["clean", "better", "--name", "back2", "--restore"], options)
+
+
+def test_erasing_a_row_takes_its_redacted_copies_and_their_originals_along(imported: Artifact, options: Options) -> None:
+    data(["clean", "raw", "--name", "good", "--redact", "phone"], options)
+    data(["clean", "good", "--name", "better", "--redact", "email"], options)
+    project = Project.open(options.project)
+    with project.lock():
+        erase(project, plan(project, project.artifact("raw"), ["ann@example.org"]))
+    assert read_vault(project) == {}
+    for name in ("raw", "good", "better"):
+        assert len(load_dataset(project.artifact(name)).records) == 8
+        assert "请打电话" not in everything(project.artifact(name).path)
+    data(["clean", "raw", "--name", "later", "--redact", "all"], options)
+    assert len(load_dataset(project.artifact("later")).records) == 8, "a data set with a tombstone can be cleaned"
 
 
 def test_a_vault_that_others_can_read_is_not_written_to(project: Project) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tutelage.data.chat import ChatTemplate, Rendered
-from tutelage.data.loader import WINDOW, Position, collate, epoch_batches, micro_batches, pack_by_tokens, permutation
+from tutelage.data.loader import WINDOW, Position, Schedule, collate, cut_by_tokens, epoch_batches, pack_by_tokens, permutation
 from tutelage.errors import ConfigError, DataError
 
 
@@ -82,12 +82,28 @@ def test_a_row_over_the_budget_is_an_error_that_names_it():
         pack_by_tokens([5], [0], 0)
 
 
-def test_micro_batches_keep_the_order_and_the_budget():
-    rows = [row(length) for length in (4, 4, 3, 9, 12, 1)]
-    cut = micro_batches(rows, 10)
-    assert [[len(each.ids) for each in batch] for batch in cut] == [[4, 4], [3], [9], [12], [1]]
-    assert [each for batch in cut for each in batch] == rows
-    assert micro_batches([], 10) == []
+def test_runs_keep_the_order_and_the_budget():
+    lengths = [4, 4, 3, 9, 12, 1]
+    assert cut_by_tokens(range(6), lengths, 10) == [[0, 1], [2], [3], [4], [5]]
+    assert cut_by_tokens([5, 0], lengths, 10) == [[5, 0]] and cut_by_tokens([], lengths, 10) == []
+
+
+def test_a_schedule_takes_every_row_once_an_epoch_in_the_epochs_own_order():
+    lengths = lengths_of(40)
+    schedule = Schedule(lengths, 3, 2, 600, 250)
+    half = schedule.epoch_ends[0]
+    assert schedule.epoch_ends[1] == len(schedule) and schedule.batches[half:] == epoch_batches(lengths, 3, 1, 600)
+    for batches in (schedule.batches[:half], schedule.batches[half:]):
+        assert sorted(row for batch in batches for row in batch) == list(range(40))
+    assert schedule.batches[0] != schedule.batches[half]
+    for step, batch in enumerate(schedule.batches):
+        assert [row for part in schedule.micro(step) for row in part] == batch
+        assert all(len(part) == 1 or sum(lengths[row] for row in part) <= 250 for part in schedule.micro(step))
+
+
+def test_a_row_over_the_step_has_a_step_to_itself():
+    schedule = Schedule([5, 30, 5], 0, 1, 10, 10)
+    assert sorted(map(sorted, schedule.batches)) == [[0, 2], [1]]
 
 
 def test_a_position_goes_on_where_it_stopped_and_into_the_next_epoch():

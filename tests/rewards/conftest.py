@@ -1,4 +1,4 @@
-"""Preferences and samples from plain strings."""
+"""Samples from plain strings, and a reward model."""
 
 from __future__ import annotations
 
@@ -10,39 +10,19 @@ import torch
 
 from tutelage.data.chat import ChatTemplate
 from tutelage.models.policy import Policy
-from tutelage.models.tiny import tiny_model, tiny_tokenizer
-from tutelage.records import Message, Messages, Preference, Prompt, Sample, record_id
-
-
-def said(text: str) -> Messages:
-    return (Message.of("assistant", text),)
-
-
-def asked(text: str) -> Messages:
-    return (Message.of("user", text),)
-
-
-@pytest.fixture
-def preference() -> Callable[..., Preference]:
-    def build(prompt: str, chosen: str, rejected: str, **rest: Any) -> Preference:
-        return Preference(**{"id": record_id(prompt, chosen, rejected), "prompt": asked(prompt), "chosen": said(chosen),
-                             "rejected": said(rejected), **rest})
-    return build
-
-
-@pytest.fixture(scope="session")
-def template() -> ChatTemplate:
-    return ChatTemplate.of(tiny_tokenizer())
+from tutelage.models.tiny import tiny_model
+from tutelage.records import Message, Prompt, Sample
 
 
 @pytest.fixture
 def sample(template: ChatTemplate) -> Callable[..., Sample]:
     def build(prompt: str, response: str, name: str = "s", ids: tuple[int, ...] | None = None, **rest: Any) -> Sample:
         """`ids` are those that were sampled, where they are not those of the text."""
-        prompt_ids = template.render_prompt(asked(prompt))
+        question = (Message.of("user", prompt),)
+        prompt_ids = template.render_prompt(question)
         if ids is None:
-            ids = template.render_response(asked(prompt), said(response)).ids[len(prompt_ids):]
-        return Sample(**{"id": name, "prompt": Prompt(id=prompt, messages=asked(prompt)), "prompt_ids": prompt_ids,
+            ids = template.render_response(question, (Message.of("assistant", response),)).ids[len(prompt_ids):]
+        return Sample(**{"id": name, "prompt": Prompt(id=prompt, messages=question), "prompt_ids": prompt_ids,
                          "response_ids": ids, "logprobs": (0.0,) * len(ids), "response_mask": (True,) * len(ids),
                          "text": response, "ended": True, **rest})
     return build

@@ -23,11 +23,11 @@ from tutelage.project import Project
 from tutelage.records import Preference, Sample
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import RewardScorer
-from tutelage.rewards.pairs import collate_groups, group_pairs
 from tutelage.rewards.train import BradleyTerry, accuracy, train_reward
 from tutelage.training.config import Optimizer
 from tutelage.training.loop import update
 from tutelage.training.optimizer import Masters
+from tutelage.training.pairs import collate_groups, group_pairs
 
 Prefer = Callable[..., Preference]
 

@@ -215,7 +215,7 @@ def test_frozen_layers_stay(plain: Config, tiny_policy: Callable[..., Policy]) -
 
 
 def test_more_frozen_layers_than_there_are_is_an_error(tiny_policy: Callable[..., Policy]) -> None:
-    with pytest.raises(ConfigError, match="has 2 blocks"):
+    with pytest.raises(ConfigError, match="has 2 layers"):
         freeze_layers(tiny_policy(), 2)
 
 

@@ -50,7 +50,7 @@ def test_the_loss_falls_and_the_response_with_its_end_is_learned(project: Projec
     """trl#6357, trl#3091, unsloth#416, DeepSeek-Coder#163: pad equals eos here, and a model trained with the end of turn
     masked never stops.
     """
-    made = sft(project, ask([("a?", "one"), ("b?", "two")], epochs=60, optimizer=Optimizer(lr=2e-2)))
+    made = sft(project, ask([("a?", "one"), ("b?", "two")], epochs=90, optimizer=Optimizer(lr=2e-2)))
     assert made.manifest.facts["last_loss"] < 0.3 < 4 < made.manifest.facts["first_loss"]
     assert ask_model(made, "a?") == ("one", True) and ask_model(made, "b?") == ("two", True)
 

@@ -16,6 +16,7 @@ from tutelage.algorithms.policy_loss import (
     explained_variance,
     policy_gradient_loss,
 )
+from tutelage.algorithms.preference_loss import PAIR_LOSSES, kto_loss, log_odds, pair_loss
 from tutelage.algorithms.returns import discounted_returns, last_token_index, token_rewards
 from tutelage.algorithms.reward_loss import bradley_terry_loss
 from tutelage.algorithms.sft_loss import negative_log_likelihood
@@ -23,6 +24,7 @@ from tutelage.algorithms.shapes import check_shapes
 
 __all__ = [
     "KL_ESTIMATORS",
+    "PAIR_LOSSES",
     "LossSum",
     "approx_kl",
     "bradley_terry_loss",
@@ -39,8 +41,10 @@ __all__ = [
     "k2",
     "k3",
     "keep",
+    "kto_loss",
     "last_token_index",
     "leave_one_out",
+    "log_odds",
     "log_softmax_gather",
     "masked_count",
     "masked_mean",
@@ -49,6 +53,7 @@ __all__ = [
     "monte_carlo",
     "negative_log_likelihood",
     "next_kl_coef",
+    "pair_loss",
     "per_token",
     "policy_gradient_loss",
     "token_logprobs",

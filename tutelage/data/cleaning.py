@@ -23,7 +23,7 @@ from typing import Any
 from tutelage.data.balance import field_of, sampler_weights
 from tutelage.data.datasets import load_dataset
 from tutelage.data.filters import PROBLEMS, Examination, Filters, entries_of, examine
-from tutelage.data.fingerprints import merkle_root, row_hash
+from tutelage.data.fingerprints import ROWS, merkle_root, read_lines, row_hash
 from tutelage.data.texts import all_texts, changed
 from tutelage.data.vault import read_vault, write_vault
 from tutelage.errors import ArtifactError, ConfigError, DataError
@@ -137,11 +137,9 @@ def _read(parent: Artifact) -> tuple[dict[str, list[Any]], dict[tuple[str, str],
     """Records by split, and the lines of `rows.jsonl` by split and id, in order."""
     splits = {split: load_dataset(parent, split).records for split in SPLITS if (parent.path / f"{split}.jsonl").is_file()}
     lines: dict[tuple[str, str], deque[dict[str, Any]]] = defaultdict(deque)
-    with open(parent.path / "rows.jsonl", encoding="utf-8") as file:
-        for text in file:
-            line = json.loads(text)
-            if "salt" in line:      # a row that was erased has none, and no text either
-                lines[line["split"], line["id"]].append(line)
+    for line in read_lines(parent.path / ROWS):
+        if "salt" in line:      # a row that was erased has none, and no text either
+            lines[line["split"], line["id"]].append(line)
     return splits, lines
 
 
@@ -197,18 +195,15 @@ def _write(project: Project, parent: Artifact, name: str, stage: str, config: Ma
         write_vault(project, manifest.key, result.originals)
     if (existing := project.made_from(manifest.key)) is not None:
         return existing
-    with project.writing(manifest) as directory:
+    with project.writing(manifest) as draft:
         for split in SPLITS:
             if (parent.path / f"{split}.jsonl").is_file():
-                _write_lines(directory / f"{split}.jsonl", [record.to_json() for record in result.records[split]])
+                _write_lines(draft / f"{split}.jsonl", [record.to_json() for record in result.records[split]])
         for file, values in (("rows", result.lines), ("refusals", []), ("dropped", result.dropped), ("changed", result.changed)):
-            _write_lines(directory / f"{file}.jsonl", values)
+            _write_lines(draft / f"{file}.jsonl", values)
         if cleaning is not None and cleaning.balance:
-            _write_lines(directory / "weights.jsonl", _weights(result.records["train"], cleaning))
-    made = project.made_from(manifest.key)
-    if made is None:
-        raise ArtifactError(f"dataset/{name} was written and is gone. Is something else deleting in {project.root}?")
-    return made
+            _write_lines(draft / "weights.jsonl", _weights(result.records["train"], cleaning))
+    return draft.artifact
 
 
 def _weights(records: Collection[Any], cleaning: Cleaning) -> list[dict[str, Any]]:

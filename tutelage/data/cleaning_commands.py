@@ -105,12 +105,11 @@ def _keep(project: Project, source: Artifact, value: Mapping[str, Any], config: 
     manifest = Manifest(kind="report", name=f"{source.name[:90]}-check", stage="check", parents={"dataset": source.parent_ref},
                         config=config, facts={"problems": {kind: each["rows"] for kind, each in value["problems"].items()}})
     with project.lock():
-        if project.made_from(manifest.key) is None:
-            with project.writing(manifest) as directory:
-                (directory / REPORT).write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        made = project.made_from(manifest.key)
-    assert made is not None
-    return made.ref
+        if (existing := project.made_from(manifest.key)) is not None:
+            return existing.ref
+        with project.writing(manifest) as draft:
+            (draft / REPORT).write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return draft.artifact.ref
 
 
 def _show(value: Mapping[str, Any]) -> None:

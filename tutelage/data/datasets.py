@@ -15,8 +15,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from tutelage.data.erasure import is_erased
 from tutelage.data.fingerprints import Row, merkle_root, prompt_key
-from tutelage.data.sources import Imported, read_file
+from tutelage.data.sources import Imported, Refusal, read_file
 from tutelage.data.splits import SPLIT_RULE, held_out
 from tutelage.errors import ArtifactError, ConfigError, DataError
 from tutelage.lineage import MANIFEST, Manifest
@@ -57,6 +58,7 @@ def write_dataset(project: Project, name: str, imported: Sequence[Imported], spl
     kind, names = _one_kind(imported), _file_names(imported)
     rows = [Row(file, number, record, each.salt) for file, each in zip(names, imported, strict=True)
             for number, record in zip(each.rows, each.records, strict=True)]
+    rows, refused = _without_erased(project, rows)
     apart = held_out({prompt_key(row.record) for row in rows}, split_ratio, seed)
     splits = ["heldout" if prompt_key(row.record) in apart else "train" for row in rows]
     lines = [row.line(split) for row, split in zip(rows, splits, strict=True)]
@@ -67,24 +69,29 @@ def write_dataset(project: Project, name: str, imported: Sequence[Imported], spl
                 "formats": [each.format for each in imported],
                 "annotators": sorted({row.record.annotator for row in rows if isinstance(row.record, Preference)})},
         facts={"records": kind, "read": sum(each.num_read for each in imported), "kept": len(rows),
-               "refused": sum(len(each.refusals) for each in imported),
+               "refused": sum(len(each.refusals) for each in imported) + len(refused),
                "train": splits.count("train"), "heldout": splits.count("heldout"),
                "duplicates": len(rows) - len({row.record.id for row in rows}),
                "merkle_root": merkle_root([line["hash"] for line in lines])})
     if (existing := project.made_from(manifest.key)) is not None:
         return existing
-    with project.writing(manifest) as directory:
+    with project.writing(manifest) as draft:
         for split in ("train", "heldout") if split_ratio > 0 else ("train",):
-            _write_lines(directory / f"{split}.jsonl",
+            _write_lines(draft / f"{split}.jsonl",
                          (row.record.to_json() for row, side in zip(rows, splits, strict=True) if side == split))
-        _write_lines(directory / "rows.jsonl", lines)
-        _write_lines(directory / "refusals.jsonl", ({**refusal.to_json(), "file": file}
-                                                    for file, each in zip(names, imported, strict=True)
-                                                    for refusal in each.refusals))
-    made = project.made_from(manifest.key)
-    if made is None:
-        raise ArtifactError(f"dataset/{name} was written and is gone. Is something else deleting in {project.root}?")
-    return made
+        _write_lines(draft / "rows.jsonl", lines)
+        _write_lines(draft / "refusals.jsonl", [*({**refusal.to_json(), "file": file}
+                                                  for file, each in zip(names, imported, strict=True)
+                                                  for refusal in each.refusals), *(refusal.to_json() for refusal in refused)])
+    return draft.artifact
+
+
+def _without_erased(project: Project, rows: list[Row]) -> tuple[list[Row], list[Refusal]]:
+    """A row that was erased from this project does not come back with its file: it is refused."""
+    erased = is_erased(project.ledger)
+    kept = [row for row in rows if not erased(row.line(""))]
+    gone = {(row.file, row.number) for row in rows} - {(row.file, row.number) for row in kept}
+    return kept, [Refusal(file, number, "it was erased from this project") for file, number in sorted(gone)]
 
 
 def _one_kind(imported: Sequence[Imported]) -> str:

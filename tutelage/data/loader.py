@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from tutelage.batch import TokenBatch
@@ -94,18 +95,40 @@ def epoch_batches(lengths: Sequence[int], seed: int, epoch: int, token_budget: i
     return pack_by_tokens(lengths, permutation(len(lengths), seed, epoch), token_budget, max_sequences)
 
 
-def micro_batches(rows: Sequence[Rendered], token_budget: int) -> list[list[Rendered]]:
-    """One step's rows in order, cut into runs of at most `token_budget` tokens. A row over the budget stands alone:
-    what a step trains on is never changed by how much memory there is.
+class Schedule:
+    """Which rows each step of a run trains on, and which of them are in memory at once.
+
+    A pure function of the rows' lengths, the seed and the two budgets; rows are named by their index. A row over
+    `batch_tokens` has a step to itself, one over `micro_tokens` the memory.
     """
-    runs: list[list[Rendered]] = []
+
+    def __init__(self, lengths: Sequence[int], seed: int, epochs: int, batch_tokens: int, micro_tokens: int) -> None:
+        self.lengths, self.micro_tokens = list(lengths), micro_tokens
+        packed = [min(length, batch_tokens) for length in lengths]
+        by_epoch = [epoch_batches(packed, seed, epoch, batch_tokens) for epoch in range(epochs)]
+        self.batches = [batch for batches in by_epoch for batch in batches]
+        self.epoch_ends = list(accumulate(len(batches) for batches in by_epoch))     # steps done when each epoch is
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def micro(self, step: int) -> list[list[int]]:
+        """The rows of a step in order, cut into runs of at most `micro_tokens`: what a step trains on is never changed by
+        how much memory there is.
+        """
+        return cut_by_tokens(self.batches[step], self.lengths, self.micro_tokens)
+
+
+def cut_by_tokens(rows: Sequence[int], lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """`rows` in order, in runs of at most `token_budget` tokens; a row over the budget stands alone."""
+    runs: list[list[int]] = []
     room = 0
     for row in rows:
-        if not runs or len(row.ids) > room:
+        if not runs or lengths[row] > room:
             runs.append([])
             room = token_budget
         runs[-1].append(row)
-        room -= len(row.ids)
+        room -= lengths[row]
     return runs
 
 

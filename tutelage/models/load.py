@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from tutelage.console import console
 from tutelage.errors import ArtifactError, ConfigError, ModelError
@@ -128,20 +128,14 @@ def _check_directory(path: Path) -> None:
 
 
 def keep_layers(policy: Policy, count: int) -> None:
-    """Cut the trunk down to its first `count` blocks; the final norm and the heads read what these leave.
+    """Keep the first `count` layers of the trunk.
 
     Raises:
-        ConfigError: if the model has fewer blocks, or they cannot be told.
+        ConfigError: if the model has fewer.
     """
-    parents = [module for module in policy.model.modules()
-               if any(isinstance(child, nn.ModuleList) for child in module.children())]
-    name, blocks = next((name, child) for name, child in parents[0].named_children() if isinstance(child, nn.ModuleList))
-    if not 0 < count <= len(blocks):
-        raise ConfigError(f"layers {count}: the model has {len(blocks)} blocks; wanted 1 to that many, or 0 for all.")
-    setattr(parents[0], name, blocks[:count])
-    policy.config.get_text_config().num_hidden_layers = count
-    if getattr(policy.config, "layer_types", None):
-        policy.config.layer_types = policy.config.layer_types[:count]
+    if not 0 < count <= len(policy.blocks()):
+        raise ConfigError(f"layers {count}: the model has {len(policy.blocks())}; wanted 1 to that many, or 0 for all.")
+    policy.keep_blocks(count)
 
 
 def save_policy(policy: Policy, tokenizer: Any, directory: Path) -> None:

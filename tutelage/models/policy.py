@@ -77,6 +77,31 @@ class Policy(nn.Module):
     def config(self) -> Any:
         return self.model.config
 
+    def blocks(self) -> nn.ModuleList:
+        """The trunk's layers, in order.
+
+        Raises:
+            ModelError: if no list of modules is as long as the configuration says.
+        """
+        return self._blocks()[2]
+
+    def keep_blocks(self, count: int) -> None:
+        """Cut the trunk down to its first `count` layers; the final norm and the heads read what these leave."""
+        parent, name, blocks = self._blocks()
+        setattr(parent, name, blocks[:count])
+        config = self.config.get_text_config()
+        config.num_hidden_layers = count
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[:count]
+
+    def _blocks(self) -> tuple[nn.Module, str, nn.ModuleList]:
+        wanted = self.config.get_text_config().num_hidden_layers
+        for parent in self.model.modules():
+            for name, child in parent.named_children():
+                if isinstance(child, nn.ModuleList) and len(child) == wanted:
+                    return parent, name, child
+        raise ModelError(f"the {wanted} layers of this {self.config.model_type} model cannot be told from its other modules.")
+
     @property
     def device(self) -> torch.device:
         return self.model.get_input_embeddings().weight.device

@@ -14,7 +14,7 @@ from tutelage.errors import ArtifactError, RewardError
 from tutelage.models.load import load_policy, load_tokenizer
 from tutelage.models.policy import Policy
 from tutelage.records import Sample, Scores
-from tutelage.rewards.pairs import render_to_end_of_turn
+from tutelage.training.pairs import render_to_end_of_turn
 
 SCALE_FILE = "scale.json"      # mean and standard deviation on the training responses
 MICRO_TOKENS = 2048

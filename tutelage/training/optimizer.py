@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.errors import ConfigError, PreflightError, ResumeError, TrainingError
+from tutelage.models.policy import Policy
 from tutelage.training.config import Optimizer
 
 HEADS = ("value_head.", "score_head.")      # start at zero and have a learning rate of their own
@@ -143,13 +144,16 @@ def freeze_language_head(policy: nn.Module) -> None:
         head.requires_grad_(False)
 
 
-def freeze_layers(policy: nn.Module, count: int) -> None:
-    """Leave the first `count` blocks and the embeddings untrained; the head goes with the embeddings it is tied to."""
+def freeze_layers(policy: Policy, count: int) -> None:
+    """Leave the first `count` layers and the embeddings untrained; the head goes with the embeddings it is tied to.
+
+    Raises:
+        ConfigError: if that leaves no layer to train.
+    """
     if count == 0:
         return
-    blocks = next((module for name, module in policy.named_modules() if isinstance(module, nn.ModuleList)), None)
-    if blocks is None or count >= len(blocks):
-        raise ConfigError(f"frozen_layers {count}: the model has {0 if blocks is None else len(blocks)} blocks; "
-                          "wanted fewer than that.")
+    blocks = policy.blocks()
+    if count >= len(blocks):
+        raise ConfigError(f"frozen_layers {count}: the model has {len(blocks)} layers; wanted fewer than that.")
     for module in (*(m for m in policy.modules() if isinstance(m, nn.Embedding)), *blocks[:count]):
         module.requires_grad_(False)

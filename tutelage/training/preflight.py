@@ -82,6 +82,15 @@ def first_ratio(logprobs: Tensor, old_logprobs: Tensor) -> None:
                              f"{float((logprobs - old_logprobs).abs().max()):.3g}). Dropout on, or another packing?")
 
 
+def at_reference(distance: float) -> None:
+    """The first step of a policy that starts as its own reference finds no difference, bit for bit (trl#1311, trl#1236:
+    a reference of another model or another forward trains towards its noise).
+    """
+    if distance != 0.0:
+        raise PreflightError(f"reference: the policy begins {distance:.3g} nats from its reference; wanted 0. Dropout on, or "
+                             "another packing?")
+
+
 def finite_scores(scores: Sequence[float], names: Sequence[str]) -> None:
     """Every sample has a reward, and it is a number (a NaN trains silently: verifiers turn it into 0)."""
     if len(scores) != len(names):

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tutelage.errors import ConfigError
 from tutelage.models.config import Adapter, Precision
+from tutelage.records import AnnotatorKind
 from tutelage.training.config import Optimizer
 
 
@@ -39,6 +40,7 @@ class SFT:
     max_length: int = 1024             # rows longer than this many tokens are dropped or cut, and counted
     too_long: Literal["drop", "cut"] = "drop"    # cut takes the end of the response, and its end-of-turn label
     trained: Literal["all", "last"] = "all"      # which assistant turns of a conversation are labels
+    annotators: tuple[AnnotatorKind, ...] = ()   # whose responses are trained on; several only where asked for
     template: Template = field(default_factory=Template)
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=2e-5))
@@ -51,3 +53,47 @@ class SFT:
         if self.max_length > self.batch_tokens:
             raise ConfigError(f"sft: a row of max_length {self.max_length} does not fit into batch_tokens "
                               f"{self.batch_tokens}. Raise batch_tokens or lower max_length.")
+
+
+Loss = Literal["dpo", "ipo", "hinge", "robust", "simpo", "orpo", "kto"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """Teach a policy from judgments directly, without a reward model (DPO, arXiv:2305.18290, and its family)."""
+
+    model: str = "sft"                 # policy to start from, which is also the reference
+    data: str = "feedback"             # feedback, for the project's own judgments, or a data set of preferences (kto: or thumbs)
+    name: str = "dpo"                  # name of the model artifact that is made
+    loss: Loss = "dpo"                 # dpo, ipo, hinge, robust; without a reference simpo, orpo; of single responses kto
+    beta: float = 0.1                  # how dear distance from the reference is (simpo: scale; orpo: weight of the odds)
+    target: float = 0.0                # gap asked for beyond 0; simpo's gamma
+    smoothing: float = 0.0             # share of judgments taken to be wrong (dpo: conservative; robust: unbiased)
+    sft_coef: float | None = None      # weight of the likelihood of chosen responses; none is 1 for orpo, else 0
+    up_weight: float = 1.0             # kto: of liked responses
+    down_weight: float = 1.0           # kto: of disliked ones
+    epochs: int = 1                    # passes over the judgments
+    batch_tokens: int = 4096           # tokens of prompts and responses in one step, a shared prompt counted once
+    micro_tokens: int = 2048           # of them, at once in memory
+    max_length: int = 1024             # pairs with a longer side are dropped (never cut), and counted
+    adapter: Adapter = field(default_factory=Adapter)
+    optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=1e-6))
+    precision: Precision = "auto"      # auto: bf16 where this processor is faster with it, measured once
+    seed: int = 0                      # of the order of judgments
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or min(self.batch_tokens, self.micro_tokens, self.max_length) < 1:
+            raise ConfigError("dpo: epochs, batch_tokens, micro_tokens and max_length must be at least 1.")
+        if self.beta <= 0 or not 0 <= self.smoothing < 0.5 or min(self.up_weight, self.down_weight, self.sft_weight) < 0:
+            raise ConfigError(f"dpo: beta {self.beta} must be > 0, smoothing {self.smoothing} in [0, 0.5), and sft_coef, "
+                              "up_weight and down_weight >= 0.")
+        if self.loss == "robust" and self.smoothing == 0:
+            raise ConfigError("dpo: loss robust needs smoothing, the share of judgments taken to be wrong; it is 0.")
+
+    @property
+    def sft_weight(self) -> float:
+        return self.sft_coef if self.sft_coef is not None else 1.0 if self.loss == "orpo" else 0.0
+
+    @property
+    def has_reference(self) -> bool:
+        return self.loss not in ("simpo", "orpo")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate, Rendered
 from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
-from tutelage.data.loader import collate, epoch_batches, micro_batches
+from tutelage.data.loader import Schedule, collate
 from tutelage.data.template import TaggedTemplate
 from tutelage.data.truncation import Truncation, fit
+from tutelage.data.usage import write_used
 from tutelage.errors import DataError
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
@@ -33,7 +33,9 @@ from tutelage.seeds import stream_seed
 from tutelage.training import preflight
 from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import MicroBatch, Term, update
+from tutelage.training.memory import load_of, prepare
 from tutelage.training.optimizer import Masters, freeze_layers
+from tutelage.tuning.annotators import chosen, sentence
 from tutelage.tuning.config import SFT, Template
 
 
@@ -59,6 +61,7 @@ def sft(project: Project, config: SFT) -> Artifact:
     data = load_dataset(resolve_dataset(project, config.data))
     if data.kind != "instruction":
         raise DataError(f"sft trains on instructions; {config.data} holds records of kind {data.kind}.")
+    data, annotators = chosen(data, config.annotators, config.data)
     tokenizer = load_tokenizer(source.path)
     template = chat_template(config.template, source.path, tokenizer)
     manifest = Manifest(kind="model", name=config.name, stage="sft", parents={**source.parents("model"), **data.parents},
@@ -69,7 +72,7 @@ def sft(project: Project, config: SFT) -> Artifact:
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
     rows, truncation = render_rows(data, template, config)
-    console.print(f"sft: {truncation} (at most {config.max_length} tokens); precision {precision}")
+    console.print(f"sft: {sentence(annotators)}; {truncation} (at most {config.max_length} tokens); precision {precision}")
     preflight.labels(rows)
     preflight.end_of_turn(rows, template, truncation.cut)
     preflight.one_bos(rows, tokenizer.bos_token_id)
@@ -78,29 +81,37 @@ def sft(project: Project, config: SFT) -> Artifact:
     if policy.has_adapter:
         _check_adapter(policy, source.path, precision, collate(list(rows.values())[:2]))
     freeze_layers(policy, config.optimizer.frozen_layers)
-    order = Order(rows, config, policy.ragged)
-    masters = Masters(policy, config.optimizer, order.total)
+    names, rendered = list(rows), list(rows.values())
+    schedule = Schedule([len(row.ids) for row in rendered], config.seed, config.epochs, config.batch_tokens, config.micro_tokens)
     objective = NegativeLogLikelihood()
 
-    def step(i: int) -> dict[str, float]:
-        with adapter_dropout(policy, stream_seed(config.seed, "sft", "dropout", i)):
-            return update(policy, masters, order.step(i), objective)
+    def micro_batch(part: Sequence[int]) -> MicroBatch:
+        return MicroBatch(tokens=collate([rendered[index] for index in part], policy.ragged),
+                          rows=tuple(names[index] for index in part))
 
-    steps(run, {"masters": masters}, order.total, step, "SFT", shown=("loss", "lr"))
+    masters = prepare("sft", policy, load_of(schedule, micro_batch), run,
+                      lambda: Masters(policy, config.optimizer, len(schedule)), objective)
+
+    def step(i: int) -> dict[str, float]:
+        batches = [micro_batch(part) for part in schedule.micro(i)]
+        with adapter_dropout(policy, stream_seed(config.seed, "sft", "dropout", i)):
+            return update(policy, masters, batches, objective)
+
+    steps(run, {"masters": masters}, len(schedule), step, "SFT", shown=("loss", "lr"))
 
     measured = read_metrics(run.metrics)
-    facts = {**run.circumstances, "rows": len(rows), "steps": order.total, "truncation": str(truncation),
-             "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
-    with project.writing(replace(manifest, facts=facts)) as directory:
-        save_policy(policy, tokenizer, directory)
-        template.save(directory)
+    facts = {**run.circumstances, "rows": len(rows), "annotators": annotators, "steps": len(schedule),
+             "truncation": str(truncation), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
+    with project.writing(replace(manifest, facts=facts)) as draft:
+        save_policy(policy, tokenizer, draft.path)
+        template.save(draft.path)
+        if data.artifact is not None:
+            write_used(draft.path, {data.artifact.ref: used(data, rows)})
         first = next(iter(rows.values()))
-        preflight.reload(policy, directory, collate([first], share=False), precision)
-        preflight.train_is_serve(template, directory, data.records[0].messages)
+        preflight.reload(policy, draft.path, collate([first], share=False), precision)
+        preflight.train_is_serve(template, draft.path, data.records[0].messages)
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
 
 
 def chat_template(declared: Template, path: Any, tokenizer: Any) -> ChatTemplate:
@@ -131,23 +142,7 @@ def render_rows(data: Dataset, template: ChatTemplate, config: SFT) -> tuple[dic
     return rows, Truncation(**counts)
 
 
-class Order:
-    """Which rows each step trains on: a pure function of rows, seed and step."""
-
-    def __init__(self, rows: Mapping[str, Rendered], config: SFT, share: bool = True) -> None:
-        self.names, self.rows, self.config, self.share = list(rows), list(rows.values()), config, share
-
-    @cached_property
-    def batches(self) -> list[list[int]]:
-        lengths = [len(row.ids) for row in self.rows]
-        return [batch for epoch in range(self.config.epochs)
-                for batch in epoch_batches(lengths, self.config.seed, epoch, self.config.batch_tokens)]
-
-    @property
-    def total(self) -> int:
-        return len(self.batches)
-
-    def step(self, i: int) -> list[MicroBatch]:
-        named = {id(self.rows[index]): self.names[index] for index in self.batches[i]}
-        runs = micro_batches([self.rows[index] for index in self.batches[i]], self.config.micro_tokens)
-        return [MicroBatch(tokens=collate(run, self.share), rows=tuple(named[id(row)] for row in run)) for run in runs]
+def used(data: Dataset, rows: Mapping[str, Rendered]) -> list[str]:
+    """Ids of the records that `rows` were rendered from: those that were dropped taught nothing."""
+    kept = {*rows, *(name.rpartition("#")[0] for name in rows)}
+    return [record.id for record in data.records if record.id in kept]
