@@ -189,7 +189,8 @@ def _take_out(artifact: Artifact, rows: set[str]) -> tuple[dict[str, str | None]
     for name in names:
         _rewrite(artifact.path / name, lambda line: None if json.loads(line)["id"] in rows else line)
     _rewrite(artifact.path / ROWS, lambda line: _tombstone(line, rows))
-    stones = [{name: line[name] for name in ("id", "hash", "origin") if name in line} for line in lines if line["id"] in rows]
+    told = {"id", "hash", "origin"}
+    stones = [{name: each for name, each in line.items() if name in told} for line in lines if line["id"] in rows]
     return {name: file_hash(artifact.path / name) for name in (*names, ROWS)}, stones
 
 
