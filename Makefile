@@ -50,6 +50,7 @@ check: $(STAMP)
 # Pages that are written from the code.
 docs: $(STAMP)
 	$(PY) docs/generate.py
+	PYTHONPATH=. $(PY) docs/privacy_table.py
 
 bench: $(STAMP)
 	@test -f bench/__main__.py || { echo "make bench: there is no bench/ in this checkout, so nothing was measured."; exit 1; }

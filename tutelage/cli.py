@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("tutelage.route:demo_command", "the whole loop on the built-in model and data"),
     "init": ("tutelage.cli:init", "make a directory a project"),
     "models": ("tutelage.models.commands:models", "fetch, list and inspect models"),
-    "data": ("tutelage.data.commands:data", "import, show and list data sets"),
+    "data": ("tutelage.data.commands:data", "import, show, list, check and clean data sets"),
     "sft": ("tutelage.stages:sft", "teach a model with instructions"),
     "dpo": ("tutelage.stages:dpo", "teach a policy from judgments directly: DPO, IPO, KTO, ORPO, SimPO"),
     "sample": ("tutelage.stages:sample", "draw responses from a model"),

@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tutelage.data.fingerprints import fingerprint, held_out, merkle_root, prompt_key
+from tutelage.data.fingerprints import fingerprint, merkle_root, prompt_key
+from tutelage.data.splits import held_out
 from tutelage.errors import ConfigError, DataError
 from tutelage.feedback.gathering import gather
 from tutelage.lineage import Manifest
