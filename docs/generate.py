@@ -61,7 +61,7 @@ _DEMO = """# The demo
 | judge | five scripted annotators compare all pairs: the scripted truth ([feedback.md](feedback.md)) with noise and bias |
 | reward model | the first 18 of 30 blocks of the SFT model and a new head, one pass over the comparisons |
 | PPO | 14 rollouts of 48 answers; critic on the shared trunk, KL to the SFT model |
-| evaluate | the 112 held-out prompts: base, SFT, best of four SFT answers by the reward model, RLHF |
+| evaluate | the 112 held-out prompts at temperature 0.3: base, SFT, best of four SFT answers by the reward model, RLHF |
 
 SFT is kept short on purpose, as feedback is what this demo is about: the model has seen the voice of the answers and does
 not yet keep it up. Nothing that trains sees the truth, the held-out prompts or any prompt's key facts.
@@ -74,6 +74,20 @@ Truth and its parts are from 0 to 1, means over prompts; `95 %` is the truth's i
 standard deviations of the reward model; KL in nats a response. {pairs}
 
 {circumstances}
+
+## Three seeds
+
+`tutelage demo --seed N --project P`, a project each: other held-out instructions, samples, judges' noise and rollouts. One
+thread, as of 22 November 2026; the truth on the 112 held-out prompts.
+
+| seed | base | SFT | SFT, best of 4 | RLHF | RLHF less SFT, 95 % | wins | content, SFT → RLHF | KL | RLHF less best of 4 |
+|---|---|---|---|---|---|---|---|---|---|
+| 0 | 0.228 | 0.428 | 0.544 | 0.485 | +0.057 [+0.022, +0.090] | 57 % | 0.299 → 0.324 | 1.81 | -0.059, worse |
+| 1 | 0.244 | 0.413 | 0.507 | 0.489 | +0.076 [+0.042, +0.111] | 58 % | 0.284 → 0.332 | 1.78 | -0.018, tied |
+| 2 | 0.247 | 0.429 | 0.548 | 0.544 | +0.115 [+0.081, +0.151] | 64 % | 0.305 → 0.387 | 1.55 | -0.004, tied |
+
+Seed 1 was run once more and killed (`kill -9`) once in each of its five stages, at a random moment: all nine artifacts of
+weights and samples are the same to the bit.
 
 ## The first 20 held-out prompts
 
