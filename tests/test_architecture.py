@@ -20,14 +20,14 @@ PACKAGE = "tutelage"
 LEVELS = {
     unit: level
     for level, units in {
-        8: "cli",
-        7: "route commands stages",
-        6: "api studio serving scaling governance",
-        5: "tuning rewards rl evaluation feedback web",
+        8: "cli resuming",
+        7: "route commands erasing verification stages",
+        6: "api repeats studio serving scaling governance",
+        5: "tuning rewards rl evaluation feedback synthesis web",
         4: "generation training text_metrics",
         3: "store data models",
         2: "algorithms batch project runs statistics reporting sandbox privacy",
-        1: "records config lineage protocols console options seeds",
+        1: "records config toml comments ledger lineage protocols console options seeds disk",
         0: "errors",
     }.items()
     for unit in units.split()
@@ -43,6 +43,8 @@ HEAVY = {
     "vllm": ("scaling/",),
     "torch.distributed": ("scaling/",),
     "gymnasium": ("rl/gym/", "rl/gym.py"),
+    "pyarrow": ("data/columnar.py",),
+    "datasets": ("data/hub.py",),
 }
 
 # Nothing that trains is ordered by the clock; these units only write down when a person did something.

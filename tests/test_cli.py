@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from tutelage import __version__, cli
 from tutelage.console import console
 from tutelage.errors import ConfigError, DataError
 from tutelage.options import Options
+from tutelage.runs.signals import Interrupted
 
 
 def tutelage(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -103,7 +105,8 @@ def test_json_is_one_line_on_stdout_whatever_else_is_printed(command: Any, capsy
 @pytest.mark.parametrize(("error", "code", "said"), [
     (DataError("row 3 is empty."), 1, "error: row 3 is empty.\n"),
     (ConfigError("lr is 0."), 2, "error: lr is 0.\n"),
-    (KeyboardInterrupt(), 130, "interrupted."),
+    (KeyboardInterrupt(), 130, "stopped by SIGINT"),
+    (Interrupted(signal.SIGTERM, "SFT is kept"), 143, "stopped by SIGTERM: SFT is kept."),
     (ValueError("surprise\nhere"), 1, "error: ValueError: surprise here (this is a bug of Tutelage; run again with"),
     (OSError(28, "No space left on device", "x"), 1, "error: [Errno 28] No space left on device: 'x'\n"),
     (SystemExit(2), 2, ""),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tutelage.cli import main
-from tutelage.commands import lineage, verify
+from tutelage.commands import lineage
 from tutelage.errors import UsageError
 from tutelage.lineage import Manifest
 from tutelage.options import Options
 from tutelage.project import Artifact, Project
+from tutelage.verification import verify
 
 
 def make(project: Project, kind: str, name: str, text: str = "x", **facts: Any) -> Artifact:
@@ -80,13 +82,43 @@ def test_verify_names_changed_missing_and_added_files_and_swapped_parents(family
     (data.path / "data.txt").unlink()
     assert main(["verify", "--project", str(family.root)]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines == ["dataset/talk@1: data.txt is missing", "model/base@1: data.txt is changed",
-                     "model/base@1: more.txt is not in the manifest",
-                     "4 artifacts checked: 2 of 4 are not as their manifests say."]
+    assert lines[:-1] == ["dataset/talk@1: data.txt is missing", "model/base@1: data.txt is changed",
+                          "model/base@1: more.txt is not in the manifest", "4 artifacts checked: 2 are not as recorded."]
     manifest = data.path / "manifest.json"
     manifest.write_text(manifest.read_text().replace("ann", "bob"))
     assert verify(["base"], Options(project=family.root))["changed"]["model/base@1"][-1].startswith(
         "its data dataset/talk@1 is not the one this was made from")
+
+
+def test_a_manifest_that_was_changed_is_named_though_nothing_was_made_from_it(family: Project, capsys: Any) -> None:
+    """A leaf has no child whose parent reference would show it: the log does."""
+    path = family.artifact("policy").path / "manifest.json"
+    path.write_text(path.read_text().replace('"stage": "rl"', '"stage": "sft"'))
+    assert main(["verify", "--project", str(family.root)]) == 1
+    assert "model/policy@1: its manifest was changed: it was made with content" in capsys.readouterr().out
+
+
+def test_an_artifact_that_came_or_went_without_the_log_is_named(family: Project, capsys: Any) -> None:
+    options = Options(project=family.root)
+    shutil.rmtree(family.artifact("policy").path)
+    shutil.copytree(family.artifact("base").path.parent, family.root / "artifacts" / "model" / "copied")
+    changed = verify([], options)["changed"]
+    assert changed["artifacts/LOG"] == ["model/policy@1 was made and is gone; nothing says that it was removed"]
+    assert "the log does not know it" in changed["model/copied@1"][0]
+    assert "model/copied@1" not in verify(["--adopt"], options)["changed"]
+
+
+def test_a_changed_or_shortened_log_is_named(family: Project, capsys: Any) -> None:
+    log, options = family.root / "artifacts" / "LOG", Options(project=family.root)
+    lines = log.read_bytes().splitlines(keepends=True)
+    head = verify([], options)["head"]
+    assert verify(["--head", head], options)["changed"] == {}
+    log.write_bytes(lines[0].replace(b"talk", b"walk") + b"".join(lines[1:]))
+    assert "line 2 does not follow from the one before it" in verify([], options)["changed"]["artifacts/LOG"][0]
+    shutil.rmtree(family.artifact("policy").path)
+    log.write_bytes(b"".join(lines[:-1]))                                       # together no trouble can be seen in it …
+    assert verify([], options)["changed"] == {}
+    assert f"the head {head[:12]} is not in it" in verify(["--head", head], options)["changed"]["artifacts/LOG"][0]
 
 
 def test_wrong_words_are_refused_and_help_is_given(family: Project, capsys: Any) -> None:
@@ -96,6 +128,7 @@ def test_wrong_words_are_refused_and_help_is_given(family: Project, capsys: Any)
             lineage(words, options)
     with pytest.raises(UsageError):
         verify(["a", "b"], options)
-    assert lineage(["--help"], options) == verify(["-h"], options) == {}
-    assert "usage: tutelage lineage ARTIFACT" in capsys.readouterr().out
+    assert lineage(["--help"], options) == {} and main(["verify", "-h"]) == 0
+    out = capsys.readouterr().out
+    assert "usage: tutelage lineage ARTIFACT" in out and "usage: tutelage verify" in out
     assert main(["lineage", "nobody", "--project", str(family.root)]) == 1

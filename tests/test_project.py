@@ -40,7 +40,7 @@ def in_another_process(code: str, *arguments: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_project_is_found_from_below_and_made_where_there_is_none(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_project_is_found_from_below(tmp_path: Path, monkeypatch: Any) -> None:
     top = tmp_path / "top"
     Project.init(top)
     (top / "a" / "b").mkdir(parents=True)
@@ -48,6 +48,14 @@ def test_a_project_is_found_from_below_and_made_where_there_is_none(tmp_path: Pa
     assert Project.open().root == top
     with pytest.raises(ProjectError, match=r"a is not a project: it has no tutelage\.toml\. Make one: tutelage init"):
         Project.open(top / "a")
+
+
+def test_only_a_command_that_writes_makes_the_current_directory_a_project(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = Project.open()
+    assert project.root == tmp_path and project.artifacts() == [] and list(tmp_path.iterdir()) == []
+    with project.lock():
+        assert (tmp_path / "tutelage.toml").is_file()
 
 
 def test_a_project_that_cannot_be_made_says_why(tmp_path: Path) -> None:
@@ -158,3 +166,68 @@ def test_verify_names_what_is_changed_missing_or_added(project: Project) -> None
     (artifact.path / "missing.txt").unlink()
     (artifact.path / "added.txt").write_text("")
     assert artifact.verify() == ["added.txt", "changed.txt", "missing.txt"]
+
+
+DIES_AFTER_LOGGING = """
+import os, signal, sys
+from pathlib import Path
+from tutelage import project as module
+from tutelage.lineage import Manifest
+os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+manifest = Manifest(kind="model", name="m", stage="test", code="c", environment={})
+with module.Project.open(Path(sys.argv[1])).writing(manifest) as draft:
+    (draft / "a.txt").write_text("whole")
+"""
+DIES_REMOVING = """
+import os, signal, sys
+from pathlib import Path
+from tutelage.project import Project
+os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+project = Project.open(Path(sys.argv[1]))
+project.remove(project.artifact("m"))
+"""
+
+
+def killed(code: str, project: Project) -> None:
+    done = subprocess.run([sys.executable, "-c", code, str(project.root)], cwd=ROOT, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_a_kill_between_the_log_and_the_name_is_made_good_by_the_next_command(project: Project) -> None:
+    killed(DIES_AFTER_LOGGING, project)
+    assert project.artifacts() == [] and project.ledger.content.keys() == {"model/m@1"}
+    with project.lock():
+        made = project.artifact("m")
+    assert made.version == 1 and made.verify() == [] and (made.path / "a.txt").read_text() == "whole"
+    killed(DIES_REMOVING, project)
+    assert project.artifact("m") and project.ledger.content == {}
+    with project.lock():
+        assert project.artifacts() == []
+
+
+def test_the_number_of_a_removed_version_is_not_used_again(project: Project) -> None:
+    write(project)
+    project.remove(project.artifact("m"))
+    assert project.artifacts() == []
+    write(project)
+    assert project.artifact("m").version == 2
+
+
+def test_half_a_line_of_the_log_is_no_line(project: Project) -> None:
+    write(project)
+    log = project.root / "artifacts" / "LOG"
+    with open(log, "ab") as file:
+        file.write(b'{"event":"ma')
+    assert project.ledger.problems == [] and len(project.ledger.entries) == 1
+    write(project, seeds={"s": 1})
+    assert project.ledger.problems == [] and list(project.ledger.content) == ["model/m@1", "model/m@2"]
+
+
+def test_who_is_at_work_on_what_can_be_seen_while_the_lock_is_held(project: Project) -> None:
+    assert project.at_work() is None
+    with project.lock():
+        project.working_on("sft-a")
+        assert Project(project.root).at_work() == ["sft-a"]
+        with pytest.raises(LockedError, match=f"process {os.getpid()} is at work"), Project(project.root).lock():
+            pass
+    assert project.at_work() is None

@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tutelage.config import from_plain
 from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.stage import evaluate as _evaluate
-from tutelage.feedback.aggregation import people, preferences
+from tutelage.feedback.gathering import Gathered, gather, origin
 from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import sample as _sample
 from tutelage.lineage import file_hash
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Score
-from tutelage.records import Preference
 from tutelage.rewards.callables import CallableReward, Function, load_callable
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import RewardScorer
@@ -34,14 +35,22 @@ from tutelage.rewards.train import train_reward
 from tutelage.rl.config import RL
 from tutelage.rl.stage import rl as _rl
 from tutelage.store import Store
+from tutelage.synthesis.config import Generate
+from tutelage.synthesis.stage import generate as _generate
 from tutelage.tuning.config import SFT, Preferences
 from tutelage.tuning.preference import preference as _preference
 from tutelage.tuning.sft import sft as _sft
 
 
+def generate(project: str | Path | Project, **settings: Any) -> Artifact:
+    """Have a model write tasks and responses after the example of seed tasks; settings as in `synthesis.config.Generate`."""
+    with (opened := _open(project, "generate", settings)).lock():
+        return _generate(opened, from_plain(Generate, settings))
+
+
 def sft(project: str | Path | Project, **settings: Any) -> Artifact:
     """Supervised fine-tuning; settings as in `tuning.config.SFT`."""
-    with (opened := _open(project)).lock():
+    with (opened := _open(project, "sft", settings)).lock():
         return _sft(opened, from_plain(SFT, settings))
 
 
@@ -50,27 +59,28 @@ def dpo(project: str | Path | Project, **settings: Any) -> Artifact:
     project's judgments.
     """
     config = from_plain(Preferences, settings)
-    with (opened := _open(project)).lock():
-        return _preference(opened, config, *_feedback(opened, config.data))
+    with (opened := _open(project, "dpo", settings)).lock():
+        gathered = _feedback(opened, config.data)
+        return _preference(opened, config, **(origin(gathered) if gathered else {}))
 
 
 def sample(project: str | Path | Project, **settings: Any) -> Artifact:
     """Draw responses; settings as in `generation.config.Sample`."""
-    with (opened := _open(project)).lock():
+    with (opened := _open(project, "sample", settings)).lock():
         return _sample(opened, from_plain(Sample, settings))
 
 
 def reward(project: str | Path | Project, **settings: Any) -> Artifact:
     """Train a reward model; settings as in `rewards.config.RewardModel`. `data="feedback"` takes the project's judgments."""
     config = from_plain(RewardModel, settings)
-    with (opened := _open(project)).lock():
-        terms, who = _feedback(opened, config.data)
-        return train_reward(opened, config, terms, people=who)
+    with (opened := _open(project, "reward", settings)).lock():
+        gathered = _feedback(opened, config.data)
+        return train_reward(opened, config, **(origin(gathered) if gathered else {}))
 
 
 def rl(project: str | Path | Project, *, reward: str | Function, **settings: Any) -> Artifact:
     """Train a policy; settings as in `rl.config.RL`. `reward` may be a function of samples, one float each."""
-    with (opened := _open(project)).lock():
+    with (opened := _open(project, "rl", {**settings, "reward": reward})).lock():
         score, parents, sources = resolve_reward(opened, reward)
         name = reward if isinstance(reward, str) else score.name if isinstance(score, CallableReward) else ""
         return _rl(opened, from_plain(RL, {**settings, "reward": name}), score, parents, sources)
@@ -79,7 +89,7 @@ def rl(project: str | Path | Project, *, reward: str | Function, **settings: Any
 def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
     """Compare models on prompts with key facts, by the scripted truth; settings as in `evaluation.config.Evaluate`."""
     config = from_plain(Evaluate, settings)
-    with (opened := _open(project)).lock():
+    with (opened := _open(project, "evaluate", settings)).lock():
         if not config.reward:
             return _evaluate(opened, config, ScriptedTruth())
         score, parents, sources = resolve_reward(opened, config.reward)
@@ -102,12 +112,12 @@ def resolve_reward(project: Project, reward: str | Function) -> tuple[Score, dic
     return RewardScorer.load(artifact.path, str(artifact.manifest.facts["precision"])), {"reward": artifact.parent_ref}, {}
 
 
-def _feedback(project: Project, data: str) -> tuple[list[Preference] | None, dict[str, Any] | None]:
-    """The project's own judgments and who gave them, where `data` asks for these."""
+def _feedback(project: Project, data: str) -> Gathered | None:
+    """The project's own judgments and where they come from, where `data` asks for these."""
     if data != "feedback":
-        return None, None
+        return None
     with Store.open(project.store_place) as store:
-        return preferences(store), people(store)
+        return gather(project, store)
 
 
 def _source(function: Function) -> str:
@@ -118,5 +128,7 @@ def _source(function: Function) -> str:
         return getattr(function, "__qualname__", "reward")
 
 
-def _open(project: str | Path | Project) -> Project:
-    return project if isinstance(project, Project) else Project.init(Path(project))
+def _open(project: str | Path | Project, command: str, settings: Mapping[str, Any]) -> Project:
+    """The project, knowing what is asked of it, so that its runs can be gone on with (`tutelage runs resume`)."""
+    opened = project if isinstance(project, Project) else Project.init(Path(project))
+    return replace(opened, asked=replace(opened.asked, command=command, settings=settings))

@@ -3,7 +3,7 @@
 A command is a function `(arguments: list[str], options: Options) -> dict`, given the words after its own, without the
 common options. What it returns is its result for machines: one JSON object, the last line of stdout, under `--json`;
 `exit_code` in it, if any, is the code to leave with.
-Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 130 interrupted.
+Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 130 and 143 stopped by SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import importlib
 import json
 import math
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from tutelage import __version__
 from tutelage.console import console
 from tutelage.errors import TutelageError, UsageError
 from tutelage.options import Options, split_options
+from tutelage.runs.signals import Interrupted, interruptible
 
 Command = Callable[[list[str], Options], Mapping[str, Any]]
 
@@ -40,9 +42,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reward": ("tutelage.stages:reward", "train a reward model on feedback"),
     "rl": ("tutelage.stages:rl", "train a policy against a reward"),
     "evaluate": ("tutelage.stages:evaluate", "compare models and write a report"),
+    "runs": ("tutelage.runs.commands:runs", "list, show, resume, compare and prune runs"),
     "lineage": ("tutelage.commands:lineage", "what an artifact was made from, down to files and people"),
-    "verify": ("tutelage.commands:verify", "check that artifacts are what their manifests say"),
+    "verify": ("tutelage.verification:verify", "check that artifacts are what their manifests say"),
     "doctor": ("tutelage.training.commands:doctor", "what this machine can do"),
+}
+
+# Words that have a second word whose function is in a higher room than the others of the first
+SECOND: dict[tuple[str, str], str] = {
+    ("data", "erase"): "tutelage.erasing:erase",
+    ("data", "generate"): "tutelage.stages:generate",
+    ("runs", "resume"): "tutelage.resuming:resume",
 }
 
 _HELP = """usage: tutelage COMMAND [WORDS] [--project DIR] [--store URL] [--json] [--seed N] [--debug]
@@ -58,6 +68,11 @@ options of every command:
   --json         one JSON object as the last line of stdout; everything else on stderr
   --seed N       seed of every random choice
   --debug        show the traceback of an error
+options of stages:
+  --seeds N      make it N times, with seeds from --seed on, and report mean, spread and interval
+  --sweep KEY VALUE VALUE…
+                 make it with each value of a key, such as optimizer.lr, and end with a table
+  --allow-drift  go on with a run under another precision, library or code than it began with; the manifest says so
   --version      print the version
   --help         this text; after a command, that command's keys"""
 
@@ -68,14 +83,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     try:
         options, arguments = split_options(words)
-        return _run(arguments, options)
+        with interruptible():
+            return _run(arguments, options)
     except SystemExit as leaving:                    # the option reader has printed its help or its complaint
         return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
     except BrokenPipeError:                          # the reader went away, as `| head` does: nothing left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Interrupted as stopped:
+        return _fail(str(stopped), stopped.exit_code, debug)
     except KeyboardInterrupt:
-        return _fail("interrupted. What was complete is kept; the same command goes on from there.", 130, debug)
+        return _fail(str(Interrupted(signal.SIGINT)), 130, debug)
     except TutelageError as error:
         return _fail(f"error: {error}", error.exit_code, debug)
     except OSError as error:                         # a full disk, a missing right: the person's to mend, not ours
@@ -94,11 +112,14 @@ def _run(arguments: list[str], options: Options) -> int:
     if arguments[0] in ("--version", "-V"):
         print(f"tutelage {__version__}")
         return 0
-    command = find(arguments[0])
+    if tuple(arguments[:2]) in SECOND:
+        command, words = _function(SECOND[arguments[0], arguments[1]]), arguments[2:]
+    else:
+        command, words = find(arguments[0]), arguments[1:]
     console.json = options.json
     # A library that prints would break the promise about stdout, so under --json it prints on stderr.
     with contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext():
-        result = command(arguments[1:], options)
+        result = command(words, options)
     if options.json:
         print(json.dumps(_json_values(result), ensure_ascii=False, allow_nan=False), flush=True)
     return int(result.get("exit_code", 0))
@@ -114,7 +135,11 @@ def find(word: str) -> Command:
         near = difflib.get_close_matches(word, COMMANDS, n=1)
         guess = f" Did you mean {near[0]!r}?" if near else ""
         raise UsageError(f"there is no command {word!r}.{guess} See: tutelage --help")
-    module, _, function = COMMANDS[word][0].partition(":")
+    return _function(COMMANDS[word][0])
+
+
+def _function(place: str) -> Command:
+    module, _, function = place.partition(":")
     command: Command = getattr(importlib.import_module(module), function)
     return command
 

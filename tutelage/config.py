@@ -12,23 +12,20 @@ an unknown key is an error naming the nearest key, a number in quotes is not a n
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import difflib
 import inspect
-import io
-import json
-import math
 import textwrap
-import tokenize
 import tomllib
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from tutelage.comments import field_comments
 from tutelage.errors import ConfigError
 from tutelage.options import COMMON_HELP
+from tutelage.toml import plain_to_toml, read_toml, toml_value
 
 Config = TypeVar("Config")
 _SCALARS: dict[Any, tuple[type, ...]] = {
@@ -184,24 +181,6 @@ def _merged(config_type: Any, below: Mapping[str, Any], above: Mapping[str, Any]
 
 # ---- TOML -----------------------------------------------------------------------------------------------------------
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The values of a TOML file.
-
-    Raises:
-        ConfigError: if the file cannot be read, or is not TOML (the message has the line).
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(f"there is no file {path}. Check the path of the configuration.") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}. Mend that line; texts need quotes.") from None
-
-
 def to_toml(config: Any) -> str:
     """The configuration as TOML; `from_plain(type(config), tomllib.loads(text))` gives it back.
 
@@ -217,40 +196,6 @@ def to_toml(config: Any) -> str:
         raise ConfigError(f"{', '.join(lost)}: none cannot be written in TOML where the default is something else. "
                           "Use a value that means the same, such as 0.")
     return text
-
-
-def plain_to_toml(plain: Mapping[str, Any]) -> str:
-    """`to_plain`'s values as TOML; None is left out."""
-    return "\n".join(_toml_lines(plain, ())) + "\n"
-
-
-def _toml_lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    """Own values first, for TOML gives everything after a `[header]` to that header."""
-    for key, value in table.items():
-        if value is not None and not isinstance(value, Mapping):
-            yield f"{_toml_key(key)} = {_toml_value(value)}"
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield ""
-            yield f"[{'.'.join(_toml_key(part) for part in (*path, key))}]"
-            yield from _toml_lines(value, (*path, key))
-
-
-def _toml_key(key: str) -> str:
-    bare = key.isascii() and key.replace("-", "").replace("_", "").isalnum()
-    return key if bare else _toml_value(key)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, str):       # a JSON string is a TOML string, but for DEL, which TOML wants escaped
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, list):
-        if None in value:
-            raise ConfigError(f"a list with none in it cannot be written in TOML: {_shown(value)}.")
-        return f"[{', '.join(_toml_value(item) for item in value)}]"
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    return json.dumps(value)
 
 
 def _flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -335,48 +280,6 @@ def _option(key: str) -> str:
 
 # ---- documentation --------------------------------------------------------------------------------------------------
 
-def field_comments(config_type: type) -> dict[str, str]:
-    """What the source says about each field: the comment beside it (and its further lines), else the one above."""
-    comments: dict[str, str] = {}
-    for each in reversed(config_type.__mro__):
-        if dataclasses.is_dataclass(each):
-            try:
-                comments.update(_comments(textwrap.dedent(inspect.getsource(each))))
-            except OSError:          # typed at a prompt: no source, no help
-                continue
-    return comments
-
-
-def _comments(source: str) -> dict[str, str]:
-    lines = source.splitlines()
-    beside, alone = {}, {}           # line number -> text; `alone` also keeps the column
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            text = token.string.lstrip("#").strip()
-            if lines[row - 1][:column].strip():
-                beside[row] = text
-            else:
-                alone[row] = (column, text)
-    found = {}
-    for node in ast.parse(source).body[0].body:                      # type: ignore[attr-defined]
-        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
-            continue
-        end = node.end_lineno or node.lineno
-        if end in beside:
-            words, row = [beside[end]], end + 1
-            while row in alone and alone[row][0] > node.col_offset:
-                words.append(alone[row][1])
-                row += 1
-        else:
-            words, row = [], node.lineno - 1
-            while row in alone and alone[row][0] == node.col_offset:
-                words.insert(0, alone[row][1])
-                row -= 1
-        found[node.target.id] = " ".join(words)
-    return found
-
-
 def describe(config_type: type) -> str:
     """A Markdown table of the configuration's keys, nested ones included: option, type, default, meaning."""
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
@@ -398,7 +301,7 @@ def _rows(config_type: Any, given: Mapping[str, Any], prefix: str) -> Iterator[t
 
 
 def _shown_default(value: Any) -> str:
-    return "none" if value is None else f"`{_toml_value(value) if not isinstance(value, Mapping) else value}`"
+    return "none" if value is None else f"`{toml_value(value) if not isinstance(value, Mapping) else value}`"
 
 
 def _cell(text: str) -> str:

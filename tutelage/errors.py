@@ -14,6 +14,8 @@
     ├── ArtifactError (ValueError)      an artifact that is missing, changed or half of one
     ├── ResumeError (ValueError)        a run that cannot be continued as it was begun
     ├── PreflightError (ValueError)     a check before the first step failed
+    ├── PlanError (ValueError)          a run that needs more memory or disk than there is
+    ├── DiskError (RuntimeError)        the disk refused: full, read-only, no right to write
     └── TrainingError (RuntimeError)    a loss, gradient or reward stopped being finite
 
 Every message says what happened, what was got, what was wanted and what to do about it.
@@ -75,6 +77,14 @@ class ResumeError(TutelageError, ValueError):
 
 
 class PreflightError(TutelageError, ValueError):
+    pass
+
+
+class PlanError(TutelageError, ValueError):
+    pass
+
+
+class DiskError(TutelageError, RuntimeError):
     pass
 
 

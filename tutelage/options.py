@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tutelage.errors import UsageError
 
-COMMON_HELP = "Everywhere: --project DIR, --store URL, --json, --seed N, --debug."
+COMMON_HELP = ("Everywhere: --project DIR, --store URL, --json, --seed N, --debug. "
+               "Stages: --allow-drift, --seeds N, --sweep KEY VALUE VALUE…")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,47 @@ class Options:
     json: bool = False            # one JSON object as the last line of stdout, everything else on stderr
     seed: int | None = None       # None leaves the seed to the configuration
     debug: bool = False           # show tracebacks
+    allow_drift: bool = False     # go on with a run under other circumstances than it began with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    """How often a stage is to be made: over seeds, over values of one key, or both."""
+
+    seeds: int = 0                # 0: the one seed of the configuration
+    key: str = ""                 # as an option without its dashes: optimizer.lr
+    values: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.seeds or self.key)
+
+
+def split_repeats(arguments: Sequence[str]) -> tuple[Repeats, list[str]]:
+    """`--seeds N` and `--sweep KEY VALUE VALUE…` among a stage's words, and the words that are left.
+
+    Raises:
+        UsageError: if N is no whole number from 1 on, or a sweep has no key or fewer than two values.
+    """
+    seeds, key, values, rest = 0, "", [], []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        name, equals, after = word.partition("=")
+        if name == "--seeds":
+            text = after if equals else (words.pop(0) if words else "")
+            if not text.isdecimal() or int(text) < 1:
+                raise UsageError(f"--seeds got {text!r}; wanted how many seeds, a whole number from 1 on.")
+            seeds = int(text)
+        elif word == "--sweep":
+            key = words.pop(0).lstrip("-") if words else ""
+            while words and not words[0].startswith("--"):
+                values.append(words.pop(0))
+            if not key or len(set(values)) < 2:
+                raise UsageError(f"--sweep got {' '.join([key, *values]) or 'nothing'!r}; wanted a key and at least two values: "
+                                 "--sweep optimizer.lr 1e-5 3e-5 1e-4")
+        else:
+            rest.append(word)
+    return Repeats(seeds=seeds, key=key, values=tuple(dict.fromkeys(values))), rest
 
 
 def split_options(arguments: Sequence[str]) -> tuple[Options, list[str]]:
@@ -30,7 +72,7 @@ def split_options(arguments: Sequence[str]) -> tuple[Options, list[str]]:
     words, rest = iter(arguments), []
     for word in words:
         name, equals, after = word.partition("=")
-        if word in ("--json", "--debug"):
+        if word in ("--json", "--debug", "--allow-drift"):
             flags.add(word)
         elif name in ("--project", "--store", "--seed"):
             value = after if equals else next(words, "")
@@ -41,7 +83,8 @@ def split_options(arguments: Sequence[str]) -> tuple[Options, list[str]]:
             seed = _seed(value) if name == "--seed" else seed
         else:
             rest.append(word)
-    return Options(project=project, store=store, json="--json" in flags, seed=seed, debug="--debug" in flags), rest
+    return Options(project=project, store=store, json="--json" in flags, seed=seed, debug="--debug" in flags,
+                   allow_drift="--allow-drift" in flags), rest
 
 
 def _seed(text: str) -> int:

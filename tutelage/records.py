@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from json.encoder import encode_basestring as _quoted
 from typing import Any, Literal, Self, cast
 
 from tutelage.errors import DataError
@@ -28,10 +30,17 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn: who said it, and its parts in order."""
+    """One turn: who said it, and its parts in order.
+
+    `tool_calls` are what the assistant calls, as other tools write them ({"type": "function", "function": {name,
+    arguments}}); the tool's answer names the call in `tool_call_id`. `name` is the speaker's or the tool's.
+    """
 
     role: Role
     content: tuple[Text, ...]
+    tool_calls: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    name: str = ""
+    tool_call_id: str = ""
 
     @classmethod
     def of(cls, role: Role, text: str) -> Self:
@@ -39,10 +48,17 @@ class Message:
 
     @property
     def text(self) -> str:
-        return "".join(part.text for part in self.content)
+        return self.content[0].text if len(self.content) == 1 else "".join(part.text for part in self.content)
 
     def to_json(self) -> dict[str, Any]:
-        return {"role": self.role, "content": [{"type": "text", "text": part.text} for part in self.content]}
+        value: dict[str, Any] = {"role": self.role, "content": [{"type": "text", "text": part.text} for part in self.content]}
+        if self.tool_calls:
+            value["tool_calls"] = [dict(call) for call in self.tool_calls]
+        if self.name:
+            value["name"] = self.name
+        if self.tool_call_id:
+            value["tool_call_id"] = self.tool_call_id
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -52,12 +68,11 @@ class Message:
             raise DataError(f"a message must have a role and a content; got {str(value)[:80]!r}.") from None
         if role not in ROLES:
             raise DataError(f"a message has the role {role!r}; wanted one of {', '.join(ROLES)}.")
-        if isinstance(content, str):
-            return cls.of(role, content)
         try:
-            return cls(role, tuple(Text(part["text"]) for part in content))
+            parts = (Text(content),) if isinstance(content, str) else tuple(Text(part["text"]) for part in content)
         except (KeyError, TypeError):
             raise DataError(f"a message's content must be text or text parts; got {str(content)[:80]!r}.") from None
+        return cls(role, parts, tuple(value.get("tool_calls", ())), value.get("name", ""), value.get("tool_call_id", ""))
 
 
 Messages = tuple[Message, ...]
@@ -71,10 +86,43 @@ def messages_from_json(values: Sequence[Mapping[str, Any]]) -> Messages:
     return tuple(Message.from_json(value) for value in values)
 
 
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
+_written_lately: dict[int, tuple[Messages, str]] = {}
+
+
+def canonical_messages(messages: Messages) -> str:
+    """Canonical JSON of `messages_to_json(messages)`, put together by hand: most of an import's time is this.
+
+    Its name and its line in a row file want it of the same messages one after the other, so the last few are kept.
+    """
+    kept = _written_lately.get(id(messages))
+    if kept is not None and kept[0] is messages:
+        return kept[1]
+    text = "[" + ",".join([
+        f'{{"content":[{{"text":{_quoted(message.content[0].text)},"type":"text"}}],"role":"{message.role}"}}'
+        if len(message.content) == 1 and not (message.tool_calls or message.name or message.tool_call_id)
+        else _canonical(message.to_json()) for message in messages]) + "]"
+    if len(text) < 1 << 16:      # long ones are not worth their memory
+        if len(_written_lately) >= 8:
+            _written_lately.clear()
+        _written_lately[id(messages)] = messages, text
+    return text
+
+
 def record_id(*parts: Any) -> str:
     """A record's name by its content: 16 hex digits that any machine computes alike."""
-    canonical = json.dumps(parts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return _named(_canonical(parts))
+
+
+def messages_id(kind: str, *parts: Messages) -> str:
+    """`record_id` of parts that are all messages."""
+    return _named(f'["{kind}",{",".join(map(canonical_messages, parts))}]')
+
+
+def _named(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Record:
@@ -82,26 +130,55 @@ class Record:
 
     __slots__ = ()
 
+    id: str
+
     def to_json(self) -> dict[str, Any]:
-        return {each.name: _plain(value) for each in fields(cast(Any, self))
-                if (value := getattr(self, each.name)) != _default(each)}
+        return {name: _plain(value) for name, default in _defaults(cast(Any, type(self)))
+                if (value := getattr(self, name)) != default}
+
+    def canonical(self) -> str:
+        """`lineage.canonical_json` of `to_json()`, made faster."""
+        return "{" + ",".join([
+            f'"{name}":{write(value)}' for name, default, write in _written(cast(Any, type(self)))
+            if (value := getattr(self, name)) != default]) + "}"
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        kinds = {each.name: str(each.type) for each in fields(cast(Any, cls))}
+        kinds = _declared(cast(Any, cls))
         return cls(**{name: _FROM_PLAIN.get(kinds[name], _same)(each) for name, each in value.items()})
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Message):
-        return value.to_json()
+    if isinstance(value, str):
+        return value
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, Message):
+        return value.to_json()
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _default(each: Field[Any]) -> Any:
-    return each.default_factory() if each.default_factory is not MISSING else each.default
+@cache
+def _defaults(kind: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((each.name, each.default if each.default_factory is MISSING else each.default_factory())
+                 for each in fields(kind))
+
+
+@cache
+def _written(kind: Any) -> tuple[tuple[str, Any, Callable[[Any], str]], ...]:
+    """Fields by name, with their defaults and what writes them as canonical JSON."""
+    ways: Mapping[str, Callable[[Any], str]] = {"str": _quoted, "Messages": canonical_messages}
+    kinds, defaults = _declared(kind), dict(_defaults(kind))
+    return tuple((name, defaults[name], ways.get(kinds[name], _any_canonical)) for name in sorted(defaults))
+
+
+def _any_canonical(value: Any) -> str:
+    return _canonical(_plain(value))
+
+
+@cache
+def _declared(kind: Any) -> Mapping[str, str]:
+    return {each.name: str(each.type) for each in fields(kind)}
 
 
 def _same(value: Any) -> Any:
@@ -224,6 +301,12 @@ class Thumb(_Term):
 
     response: Messages
     up: bool
+
+
+# What the records of one data set are, by name.
+RECORD_TYPES: Mapping[str, type[Record]] = {
+    "instruction": Instruction, "preference": Preference, "prompt": Prompt, "document": Document, "label": Label,
+    "ranking": Ranking, "rating": Rating, "thumb": Thumb}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,13 @@ from tutelage.data.datasets import builtin_path, write_dataset
 from tutelage.data.sources import read_file
 from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.stage import evaluate, load_report, table_rows
-from tutelage.feedback.aggregation import people, preferences
+from tutelage.feedback.gathering import gather, origin
 from tutelage.feedback.scripted import ScriptedTruth, enroll, judge, panel
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import by_prompt, load_samples, sample
 from tutelage.models.builtin import pull
 from tutelage.options import Options
-from tutelage.project import Artifact, Project
+from tutelage.project import Artifact, Asked, Project
 from tutelage.reporting.report import People
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import RewardScorer
@@ -80,15 +80,14 @@ def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
         store.add_samples(samples)
         new = store.add_judgments(judge(by_prompt(samples), annotators, seed, journey.pairs_per_prompt, journey.overlap))
         console.print(f"Judging: {new} new judgments by {len(annotators)} scripted annotators")
-        terms = preferences(store, "scripted")
-        who = people(store)
+        gathered = gather(project, store, "scripted")
 
-    judged = train_reward(project, replace(journey.reward, model=taught.ref, seed=seed), terms,
-                          {"samples": drawn.parent_ref}, who)
+    judged = train_reward(project, replace(journey.reward, model=taught.ref, seed=seed), **origin(gathered))
     scorer = RewardScorer.load(judged.path, str(judged.manifest.facts["precision"]))
     better = rl(project, replace(journey.rl, policy=taught.ref, seed=seed), scorer, {"reward": judged.parent_ref})
 
-    judges = [People(kind="scripted", annotators=len(annotators), judgments=sum(int(each["judgments"]) for each in who.values()))]
+    judgments = sum(int(each["judgments"]) for each in gathered.people.values())
+    judges = [People(kind="scripted", annotators=len(annotators), judgments=judgments)]
     return evaluate(project, replace(journey.evaluate, models=(journey.model, taught.ref, better.ref), seed=seed), truth, scorer,
                     parents={"reward": judged.parent_ref}, people=judges,
                     limits=("The judges are scripted: rules with noise and bias, not people.",))
@@ -121,9 +120,10 @@ def demo_command(arguments: list[str], options: Options) -> dict[str, Any]:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--tiny", action="store_true", help="on a random two-layer model, in under a minute")
     size.add_argument("--short", action="store_true", help="on the real model, with a tenth of the work")
-    asked = parser.parse_args(arguments)
-    journey = tiny(Journey()) if asked.tiny else short(Journey()) if asked.short else Journey()
-    project = Project.init(options.project or Path("demo"))
+    words = parser.parse_args(arguments)
+    journey = tiny(Journey()) if words.tiny else short(Journey()) if words.short else Journey()
+    asked = Asked(command="demo", settings={"words": arguments, "seed": options.seed}, allow_drift=options.allow_drift)
+    project = replace(Project.init(options.project or Path("demo")), asked=asked)
     started = time.monotonic()
     with project.lock():
         report = demo(project, journey, options.seed or 0)

@@ -3,20 +3,22 @@ was made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import wraps
 from typing import Any
 
 from tutelage.config import load, read_toml, to_plain
 from tutelage.console import console
-from tutelage.options import Options
-from tutelage.project import MARKER, Artifact, Project
+from tutelage.options import Options, split_repeats
+from tutelage.project import MARKER, Artifact, Asked, Project
 
 
 def configured(config_type: type, stage: str, arguments: Sequence[str], options: Options) -> tuple[Project, dict[str, Any]]:
     """The project and the stage's settings: defaults, the project's `[stage]` table, CONFIG.toml, options."""
     if "--help" in arguments or "-h" in arguments:      # prints and leaves, without making a project
         load(config_type, arguments=arguments, program=f"tutelage {stage}")
-    project = Project.open(options.project, options.store)
+    project = replace(Project.open(options.project, options.store), asked=Asked(allow_drift=options.allow_drift))
     defaults: Mapping[str, Any] = {}
     if (project.root / MARKER).is_file():
         defaults = read_toml(project.root / MARKER).get(stage, {})
@@ -24,44 +26,80 @@ def configured(config_type: type, stage: str, arguments: Sequence[str], options:
     return project, to_plain(config)
 
 
-def sft(arguments: list[str], options: Options) -> dict[str, Any]:
+Command = Callable[[list[str], Options], Mapping[str, Any]]
+
+
+def planned(command: Command) -> Command:
+    """Gives a stage `--plan` (say what it needs, make nothing) and `--anyway` (start although that does not fit)."""
+    @wraps(command)
+    def run(arguments: list[str], options: Options) -> Mapping[str, Any]:
+        words = [word for word in arguments if word not in ("--plan", "--anyway")]
+        from tutelage.runs import plan
+
+        try:
+            with plan.mode("only" if "--plan" in arguments else "anyway" if "--anyway" in arguments else "state"):
+                return command(words, options)
+        except plan.Planned as made:
+            return {"plan": made.plan.to_json()}
+    return run
+
+
+def run(config_type: type, stage: str, arguments: Sequence[str], options: Options,
+        tell: Callable[[Artifact], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Read the settings and make the artifact, or as many as `--seeds` and `--sweep` ask for; `tell` says what one is."""
+    repeats, words = split_repeats(arguments)
+    if not repeats:
+        project, settings = configured(config_type, stage, words, options)
+        from tutelage import api
+
+        return tell(getattr(api, stage)(project, **settings))
+    every = {value: configured(config_type, stage, [*words, *([f"--{repeats.key}", value] if value else [])], options)
+             for value in repeats.values or ("",)}      # all of them first: a value that is refused ends it before it begins
+    project = next(iter(every.values()))[0]
+    from tutelage import api
+    from tutelage.repeats import repeat, variants
+
+    wanted = variants({value: settings for value, (_, settings) in every.items()}, repeats.key, repeats.seeds)
+    return repeat(project, stage, wanted, lambda settings: getattr(api, stage)(project, **settings), repeats.key)
+
+
+@planned
+def sft(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.tuning.config import SFT
 
-    project, settings = configured(SFT, "sft", arguments, options)
-    from tutelage import api
-
-    return made(api.sft(project, **settings))
+    return run(SFT, "sft", arguments, options, made)
 
 
-def dpo(arguments: list[str], options: Options) -> dict[str, Any]:
+@planned
+def dpo(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.tuning.config import Preferences
 
-    project, settings = configured(Preferences, "dpo", arguments, options)
-    from tutelage import api
-
-    return made(api.dpo(project, **settings))
+    return run(Preferences, "dpo", arguments, options, made)
 
 
-def sample(arguments: list[str], options: Options) -> dict[str, Any]:
+@planned
+def sample(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.generation.config import Sample
 
-    project, settings = configured(Sample, "sample", arguments, options)
-    from tutelage import api
+    return run(Sample, "sample", arguments, options, _tell_samples)
+
+
+def _tell_samples(artifact: Artifact) -> Mapping[str, Any]:
     from tutelage.generation.stage import load_samples
 
-    artifact = api.sample(project, **settings)
     for each in load_samples(artifact)[:3]:
         console.print(f"> {each.prompt.messages[-1].text}\n{each.text}\n")
     return made(artifact)
 
 
-def reward(arguments: list[str], options: Options) -> dict[str, Any]:
+@planned
+def reward(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.rewards.config import RewardModel
 
-    project, settings = configured(RewardModel, "reward", arguments, options)
-    from tutelage import api
+    return run(RewardModel, "reward", arguments, options, _tell_reward)
 
-    artifact = api.reward(project, **settings)
+
+def _tell_reward(artifact: Artifact) -> Mapping[str, Any]:
     facts = artifact.manifest.facts
     if facts["heldout_accuracy"] is not None:
         console.print(f"held-out accuracy {facts['heldout_accuracy']:.3f} on {facts['heldout_pairs']} pairs; judged by: "
@@ -69,27 +107,44 @@ def reward(arguments: list[str], options: Options) -> dict[str, Any]:
     return made(artifact)
 
 
-def rl(arguments: list[str], options: Options) -> dict[str, Any]:
+@planned
+def rl(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.rl.config import RL
 
-    project, settings = configured(RL, "rl", arguments, options)
-    from tutelage import api
-
-    return made(api.rl(project, **settings))
+    return run(RL, "rl", arguments, options, made)
 
 
-def evaluate(arguments: list[str], options: Options) -> dict[str, Any]:
+@planned
+def evaluate(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.evaluation.config import Evaluate
 
-    project, settings = configured(Evaluate, "evaluate", arguments, options)
-    from tutelage import api
+    return run(Evaluate, "evaluate", arguments, options, _tell_report)
+
+
+def _tell_report(report: Artifact) -> Mapping[str, Any]:
     from tutelage.evaluation.stage import load_report, table_rows
 
-    report = api.evaluate(project, **settings)
     comparison = load_report(report)["comparison"]
     console.table("Held-out prompts, scripted truth", *table_rows(comparison))
     console.print(f"report: {report.path / 'report.html'}")
     return {**made(report), "comparison": comparison}
+
+
+@planned
+def generate(arguments: list[str], options: Options) -> Mapping[str, Any]:
+    """`tutelage data generate`."""
+    from tutelage.synthesis.config import Generate
+
+    words = ["--tasks" + word.removeprefix("--from") if word.partition("=")[0] == "--from" else word for word in arguments]
+    return run(Generate, "generate", words, options, _tell_written)
+
+
+def _tell_written(artifact: Artifact) -> Mapping[str, Any]:
+    facts = artifact.manifest.facts
+    reasons = sorted(facts["reasons"].items(), key=lambda each: -each[1])
+    console.print(f"{facts['kept']} pairs written by a model, {facts['refused']} pieces refused: "
+                  + ", ".join(f"{reason} {count}" for reason, count in reasons))
+    return made(artifact)
 
 
 def made(artifact: Artifact) -> dict[str, Any]:

@@ -56,6 +56,27 @@ def mean_interval(values: ArrayLike, clusters: Sequence | NDArray | None = None,
     return Estimate(float(rows.mean()), float(low), float(high), len(sums))
 
 
+def t_interval(values: ArrayLike) -> Estimate:
+    """The mean of a few independent runs, such as seeds, with Student's t interval.
+
+        mean +- t(0.975, n - 1) * s / sqrt(n)
+
+    A bootstrap of three numbers would be far too narrow: the t interval knows how little three numbers say about
+    their spread, and takes them as normal instead. One number has no interval: low and high are NaN.
+
+    Args:
+        values: (N,) finite numbers.
+    Raises:
+        ShapeError: as `mean_interval`.
+    """
+    rows = _finite("values", values)
+    n, mean = len(rows), float(rows.mean())
+    if n == 1:
+        return Estimate(mean, float("nan"), float("nan"), 1)
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * float(rows.std(ddof=1)) / np.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
 def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence | NDArray | None = None,
                       resamples: int = 10_000, seed: int = 0) -> Estimate:
     """Mean of a - b over rows that belong together: the same prompt (and seed) given to two models.

@@ -6,7 +6,7 @@ import pytest
 
 from tutelage.data.chat import ChatTemplate, TaggedTemplate
 from tutelage.errors import TemplateError
-from tutelage.records import Message
+from tutelage.records import Message, Text
 
 TAGS = TaggedTemplate(user_open="<指令>", user_close="</指令> ", assistant_open="<输出>", assistant_close="</输出>")
 LLAMA_3 = ("{% for m in messages %}{% if loop.first %}{{ bos_token }}{% endif %}"
@@ -289,3 +289,34 @@ def test_two_responses_to_one_prompt_share_exactly_its_tokens(merging, talk):
         rendered = template.render_response(prompt, (Message.of("assistant", said),))
         assert rendered.ids[:len(shared)] == shared
         assert not any(rendered.response_mask[:len(shared)]) and all(rendered.response_mask[len(shared):])
+
+
+TOOLED = ("{% if tools %}{{ '<|im_start|>system\n' }}{% for tool in tools %}{{ tool | tojson }}{% endfor %}"
+          "{{ '<|im_end|>\n' }}{% endif %}"
+          "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] }}"
+          "{% for call in message.tool_calls or [] %}{{ 'CALL ' }}{{ call.function.arguments | tojson }}{% endfor %}"
+          "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+
+
+def test_tool_calls_are_rendered_by_the_template_and_trained_on(merging):
+    call = {"type": "function", "function": {"name": "f", "arguments": '{"city": "<|im_end|>"}'}}
+    conversation = (Message.of("user", "Why?"), Message("assistant", (), (call,)),
+                    Message("tool", (Text("31"),), tool_call_id="c"), Message.of("assistant", "Hot."))
+    template = ChatTemplate(merging, TOOLED)
+    rendered = template.render(conversation, tools=({"name": "weather", "about": "<|im_start|>"},))
+    trained = merging.decode([token for token, label in zip(rendered.ids, rendered.response_mask, strict=True) if label])
+    assert trained == 'CALL {"city": "<|im_end|>"}<|im_end|>Hot.<|im_end|>', "arguments come as an object, not as a text"
+    ends = rendered.ids.count(template.end_of_turn_id)
+    assert ends == 5, "what is typed into arguments and schemas is no control token"
+    assert rendered.text.startswith('<|im_start|>system\n{"name": "weather", "about": "<|im_start|>"}<|im_end|>\n')
+    prompt = template.render_prompt(conversation[:3], ({"name": "weather", "about": "<|im_start|>"},))
+    assert rendered.ids[:len(prompt)] == prompt
+
+
+def test_a_template_that_leaves_tools_out_is_refused(merging, talk):
+    call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    template = ChatTemplate.of(merging)
+    with pytest.raises(TemplateError, match="renders no tool_calls"):
+        template.render((Message.of("user", "a"), Message("assistant", (), (call,))))
+    with pytest.raises(TemplateError, match="renders no tools"):
+        template.render(talk("a", "b"), tools=({"name": "f"},))

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from tutelage.data.commands import data
-from tutelage.errors import ModelError, UsageError
+from tutelage.data.sources import read_file
+from tutelage.errors import ConfigError, DataError, ModelError, UsageError
 from tutelage.models.tiny import tiny_tokenizer
 from tutelage.options import Options
 from tutelage.project import Project
@@ -114,4 +115,36 @@ def test_a_model_in_the_cache_is_named_shortly_and_a_missing_one_is_an_error(wri
     (["list", "--colour"], "unrecognized")])
 def test_wrong_words_are_usage_errors(options, arguments, wanted):
     with pytest.raises(UsageError, match=wanted):
+        data(arguments, options)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.json", "out.csv", "out.tsv", "out.json.gz", "out.jsonl.zst"])
+def test_export_writes_what_was_imported(write, options, tmp_path, name):
+    rows = [{"prompt": f"问 {number}?\n", "response": 'Say "it", 😀'} for number in range(20)]
+    data(["import", str(write(rows)), "--name", "mine", "--split-ratio", "0.3"], options)
+    result = data(["export", "mine", "--to", str(tmp_path / name)], options)
+    assert (result["format"], result["rows"]) == ("prompt-response", 20)
+    again = [record.messages for record in read_file(tmp_path / name).records]
+    assert [[message.text for message in messages] for messages in again] == [[row["prompt"], row["response"]] for row in rows]
+    part = data(["export", "mine", "--to", str(tmp_path / "part.jsonl"), "--format", "alpaca", "--split", "heldout"], options)
+    assert 0 < part["rows"] < 20 and json.loads((tmp_path / "part.jsonl").read_text().splitlines()[0])["output"] == 'Say "it", 😀'
+    with pytest.raises(UsageError, match="holds instructions, which kto cannot say; wanted one of: alpaca"):
+        data(["export", "mine", "--to", str(tmp_path / name), "--format", "kto"], options)
+    with pytest.raises(UsageError, match="wanted a name that ends in"):
+        data(["export", "mine", "--to", str(tmp_path / "out.xlsx")], options)
+    with pytest.raises(DataError, match="cannot be written"):
+        data(["export", "mine", "--to", str(tmp_path / "nowhere" / name)], options)
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_columns_and_strictness_come_from_toml_and_options(write, options, tmp_path):
+    path = write([{"question": "a", "reply": "b"}, {"question": "", "reply": "b"}], "faq.jsonl")
+    (tmp_path / "import.toml").write_text('[import.columns]\nprompt = "question"\nresponse = "nothing"\n')
+    arguments = ["import", str(path), str(tmp_path / "import.toml"), "--map", "response=reply"]
+    assert {key: data(arguments, options)[key] for key in ("read", "kept", "refused")} == {"read": 2, "kept": 1, "refused": 1}
+    (options.project / "tutelage.toml").write_text("[import]\nstrict = true\n")
+    with pytest.raises(DataError, match=r"faq\.jsonl, row 2: empty prompt"):
+        data([*arguments, "--name", "other"], options)
+    (options.project / "tutelage.toml").write_text("[import]\nstricht = true\n")
+    with pytest.raises(ConfigError, match="strict"):
         data(arguments, options)

@@ -135,7 +135,7 @@ def test_records_of_every_kind_come_back_as_they_went_in(project, write, kind, r
         dataset = load_dataset(source)
         assert (dataset.kind, dataset.records) == (kind, imported.records)
         assert dataset.parents == {"dataset": artifact.parent_ref} and dataset.sources == {}
-    assert artifact.manifest.config["annotators"] == (["model"] if kind == "preference" else [])
+    assert artifact.manifest.facts["annotators"] == {"instruction": ["human"], "preference": ["model"], "prompt": []}[kind]
 
 
 def test_a_name_is_a_built_in_an_artifact_or_a_file(project, write, monkeypatch):
@@ -167,3 +167,13 @@ def test_an_artifact_that_was_changed_by_hand_says_so(project, write):
     assert artifact.verify() == ["train.jsonl"]
     with pytest.raises(ArtifactError, match="line 4, is no instruction"):
         load_dataset(artifact)
+
+
+def test_the_merkle_root_of_rows_that_come_one_by_one_is_the_same():
+    from tutelage.data.writer import _Merkle
+    leaves = [bytes([number]) * 32 for number in range(70)]
+    for count in range(70):
+        merkle = _Merkle()
+        for leaf in leaves[:count]:
+            merkle.add(leaf)
+        assert merkle.root() == merkle_root([leaf.hex() for leaf in leaves[:count]])

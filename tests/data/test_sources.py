@@ -83,7 +83,7 @@ def test_sharegpt_turns_become_a_conversation(write):
 def test_every_way_to_write_a_pair_gives_the_same_preference(write, row):
     got = read_file(write([row | {"margin": 2}]))
     (record,) = got.records
-    assert got.format == "chosen-rejected" and got.kind == "preference"
+    assert got.format == ("sharegpt-pairs" if "conversations" in row else "chosen-rejected") and got.kind == "preference"
     assert said(record.prompt) == [("user", "Why?")]
     assert (said(record.chosen), said(record.rejected)) == ([("assistant", "Because.")], [("assistant", "No.")])
     assert record.margin == 2.0 and record.annotator == "human"
@@ -125,7 +125,7 @@ REFUSED = {
         ({"messages": [ASK, {"role": "assistant", "content": None}]},
          "the content of messages 2 (assistant) is null; wanted a string"),
         ({"messages": [ASK, {"role": "assistant", "content": "x", "tool_calls": [{}]}]},
-         "messages 2 calls a tool; only text is read"),
+         "messages 2 calls a tool without a name; wanted {name, arguments}"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, SAY]},
          "messages 1 (user) has a part of type 'image_url'; only text is read"),
         ({"messages": [ASK, "Because."]},
@@ -235,9 +235,7 @@ def test_keys_a_row_does_not_have_stay_absent(write):
     (b'[{"prompt": "a"}, {"prompt": ', "cannot be read from row 2 on"), (b"3", "is a number"),
     (b'[{"prompt": "a"} {"prompt": "b"}]', "breaks off after row 1"),
     (b'[{"prompt": "a"}] and more', "goes on after the end"), ("[]".encode("utf-16"), "UTF-16"),
-    (b"PK\x03\x04\0\0", "is not text"), (b'{"text": "a"}\n', "Keys seen: text. Wanted one of: alpaca"),
-    (b'{"messages": [], "label": true}\n', "kto's format"),
-    (b'{"prompt": "a", "completion": "b", "label": false}', "kto's format"),
+    (b"PK\x03\x04\0\0", "is not text"), (b'{"said": "a"}\n', "Keys seen: said. Wanted one of: alpaca"),
 ])
 def test_a_file_that_cannot_be_read_as_a_whole_says_why(write, content, wanted):
     with pytest.raises(DataError, match=wanted):
@@ -265,13 +263,22 @@ def test_a_mixed_file_takes_the_format_of_most_rows_and_refuses_the_others(write
     assert got.format == "alpaca" and len(got.records) == 5 and sorted(reasons(got)) == [6, 7]
 
 
-GOOD = {
+GOOD: dict[str, dict[str, Any]] = {
     "alpaca": {"instruction": "Add.", "input": "1", "output": "2"},
     "messages": {"messages": [ASK, SAY]},
     "prompt-response": {"prompt": "Why?", "response": "Because.", "id": "x"},
     "prompts": {"prompt": "Why?", "kind": "question", "key_facts": [["a"]]},
     "sharegpt": {"conversations": [{"from": "human", "value": "为什么"}, {"from": "gpt", "value": "因为"}]},
-    "chosen-rejected": {"prompt": "Why?", "chosen": [SAY], "rejected": "No."},
+    "seed-tasks": {"id": "t", "name": "n", "instruction": "Add.", "instances": [{"input": "1", "output": "2"}] * 2},
+    "text": {"text": "天地玄黄。", "licence": "CC0"},
+    "labels": {"text": "Good.", "labels": ["praise", "short"]},
+    "chosen-rejected": {"prompt": "Why?", "chosen": [SAY], "rejected": "No.", "margin": 0.5, "judgment_ids": ["j"]},
+    "sharegpt-pairs": {"conversations": [{"from": "human", "value": "为什么"}], "chosen": {"from": "gpt", "value": "因为"},
+                       "rejected": {"from": "gpt", "value": "不"}},
+    "hh": {"chosen": "\n\nHuman: Why?\n\nAssistant: Because.", "rejected": "\n\nHuman: Why?\n\nAssistant: No."},
+    "kto": {"messages": [ASK, SAY], "label": False, "weight": 2},
+    "ratings": {"prompt": "Why?", "response": "Because.", "scores": {"helpful": 3, "correct": 0.5}, "person": "p"},
+    "rankings": {"prompt": "Why?", "responses": ["a", "b", "c"], "ranks": [2, 1, 2]},
 }
 JUNK = [None, True, 0, -1.5, 1e400, "", " ", "😀", "\u2028", [], {}, [[]], [None], {"role": "user"}, "x" * 1000,
         [{"role": "user", "content": None}], {"from": "gpt", "value": "x"}]
@@ -309,8 +316,8 @@ def test_read_is_kept_plus_refused_whatever_the_rows_are(write, format):
                 raw[number] = raw[number][:place] + damage + raw[number][place + 1:]
         raw.append(json.dumps(GOOD[format]).encode())
         got = read_file(write(b"\n".join(raw)), format=format)
-        assert got.num_read == len(raw) == len(got.records) + len(got.refusals)
-        assert sorted(got.rows + [refusal.row for refusal in got.refusals]) == list(range(1, len(raw) + 1))
+        assert got.num_read == len(raw) == len({*got.rows}) + len(got.refusals)
+        assert sorted([*{*got.rows}, *(refusal.row for refusal in got.refusals)]) == list(range(1, len(raw) + 1))
         assert all(refusal.reason.strip() and "\n" not in refusal.reason for refusal in got.refusals)
         for record in got.records:
             json.dumps(record.to_json(), allow_nan=False).encode()

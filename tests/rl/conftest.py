@@ -89,7 +89,7 @@ def trainer(policy: Callable[..., Policy], reference: Callable[..., Policy]) -> 
     """With betas of 0, Adam's first moment is the gradient of the last update."""
     def build(algorithm: Algorithm, dtype: torch.dtype = torch.float32, adapter: bool = False, lr: float = 1e-3,
               betas: tuple[float, float] = (0.0, 0.0), **rest: Any) -> PolicyTrainer:
-        trained = policy(dtype, value_head=algorithm.credit == "gae", adapter=adapter)
+        trained = policy(dtype, value_head=algorithm.has_critic, adapter=adapter)
         config = Optimizer(lr=lr, head_lr=lr, betas=betas, eps=1e-5, warmup_fraction=0.0, schedule="constant",
                            max_grad_norm=0.0)
         return PolicyTrainer(trained, None if adapter else reference(dtype), Masters(trained, config, 100), algorithm, **rest)

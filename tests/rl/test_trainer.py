@@ -17,6 +17,7 @@ from tutelage.models.policy import Policy
 from tutelage.records import Sample, Sampling
 from tutelage.rl import trainer as module
 from tutelage.rl.config import Algorithm
+from tutelage.rl.credit import Credit
 from tutelage.rl.presets import PRESETS
 from tutelage.rl.trainer import PolicyTrainer
 from tutelage.runs.checkpoint import DirectoryCheckpoints
@@ -88,10 +89,10 @@ def test_the_penalty_is_paid_where_the_policy_left_the_reference(trainer: Build,
     rollout = fast._rollout(samples, [0.0] * len(samples), fast._pack(samples))
     kl = (rollout.old_logprobs - rollout.ref_logprobs) * rollout.response_mask
     assert float(kl.sum(1).mean()) > 0.05
-    advantages, _ = fast._credit(rollout)
+    advantages, _ = fast.credit(rollout, fast.kl_coef)
     assert torch.allclose(advantages[:, 0], -0.5 * kl.sum(1), atol=1e-5)      # without a critic the return is all that is to come
     with_score = replace(rollout, scores=torch.arange(float(len(samples))))
-    paid, _ = fast._credit(with_score)
+    paid, _ = fast.credit(with_score, fast.kl_coef)
     for row, sample in enumerate(samples):
         length = len(sample.response_ids)
         assert torch.allclose((paid - advantages)[row, :length], torch.full((length,), float(row)), atol=1e-5)
@@ -104,12 +105,11 @@ def test_advantages_are_whitened_over_response_tokens_only(trainer: Build, draw:
     samples = draw(fast.policy)
     rollout = fast._rollout(samples, scores(samples), fast._pack(samples))
     assert not bool(rollout.response_mask.all())
-    advantages, returns = fast._credit(rollout)
+    advantages, returns = fast.credit(rollout, fast.kl_coef)
     kept = advantages[rollout.response_mask]
     assert float(kept.mean()) == pytest.approx(0, abs=1e-5) and float(kept.std()) == pytest.approx(1, abs=1e-4)
     raw = replace(PRESETS["ppo"], whiten=False)
-    fast.algorithm = raw
-    plain, same_returns = fast._credit(rollout)
+    plain, same_returns = Credit(raw)(rollout, fast.kl_coef)
     assert torch.equal(returns, same_returns)                    # the critic's target is not whitened
     assert torch.allclose(returns, (plain + rollout.values) * rollout.response_mask, atol=1e-6)
 

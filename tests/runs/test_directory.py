@@ -10,8 +10,8 @@ import pytest
 
 from tutelage.errors import ResumeError
 from tutelage.lineage import Manifest
-from tutelage.project import Project
-from tutelage.runs.directory import Run, begin, recorded
+from tutelage.project import Asked, Project
+from tutelage.runs.directory import Run, begin, read_record, recorded
 
 
 def test_asking_the_same_again_finds_the_run(begun: Callable[..., Run]) -> None:
@@ -65,3 +65,25 @@ def test_a_run_killed_before_its_record_was_written_begins_anew(begun: Callable[
 def test_the_record_says_what_was_asked(begun: Callable[..., Run], manifest: Manifest) -> None:
     record = json.loads((begun().path / "run.json").read_text())
     assert (record["stage"], record["key"], record["seeds"]) == ("sft", manifest.key, {"seed": 3})
+
+
+def test_drift_the_command_allowed_is_allowed(begun: Callable[..., Run], project: Project, manifest: Manifest) -> None:
+    begun()
+    lenient = replace(project, asked=Asked(allow_drift=True))
+    assert begin(lenient, manifest, {"precision": "fp32", "threads": 2}).circumstances["drift"] == ["threads was 1, is 2"]
+
+
+def test_what_was_asked_is_recorded_so_that_it_can_be_asked_again(project: Project, manifest: Manifest,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.root.parent)
+    asked = replace(project, asked=Asked(command="sft", settings={"data": "rows.jsonl"}))
+    run = begin(asked, manifest, {"precision": "fp32"})
+    assert read_record(run.path)["asked"] == {"command": "sft", "settings": {"data": "rows.jsonl"}, "directory": ".."}
+    function = replace(project, asked=Asked(command="rl", settings={"reward": len}))
+    assert read_record(begin(function, replace(manifest, name="n"), {}).path)["asked"] == {}
+
+
+def test_a_run_that_is_being_worked_on_can_be_seen(begun: Callable[..., Run], project: Project) -> None:
+    with project.lock():
+        run = begun()
+        assert project.at_work() == [run.path.name]

@@ -22,7 +22,7 @@ from typing import Literal, Self
 from transformers import PreTrainedTokenizerBase
 
 from tutelage.data.encoding import Encoder
-from tutelage.data.template import MARKS, Piece, Renderer, SpanRole, TaggedTemplate
+from tutelage.data.template import MARKS, Piece, Renderer, SpanRole, TaggedTemplate, Tools
 from tutelage.errors import TemplateError
 from tutelage.lineage import content_hash
 from tutelage.records import Message, Messages
@@ -134,14 +134,15 @@ class ChatTemplate:
         """Names the template in manifests: its source and the tokens it writes."""
         return content_hash({"source": self.source, "bos": self.tokenizer.bos_token, "eos": self.tokenizer.eos_token})
 
-    def render(self, messages: Sequence[Message], trained: Literal["all", "last"] = "all") -> Rendered:
-        """The conversation with its responses as labels: all of them, or the last only.
+    def render(self, messages: Sequence[Message], trained: Literal["all", "last"] = "all", tools: Tools = ()) -> Rendered:
+        """The conversation with its responses as labels: all of them, or the last only. What a response calls is part of it;
+        `tools` are the schemas that the template shows the model.
 
         Raises:
             TemplateError: if the template cannot render it, or renders a turn otherwise once another follows.
         """
         turns = [turn for turn, message in enumerate(messages) if message.role == "assistant"]
-        return self._rendered(messages, {*turns} if trained == "all" else {*turns[-1:]}, opened=False)
+        return self._rendered(messages, {*turns} if trained == "all" else {*turns[-1:]}, opened=False, tools=tools)
 
     def render_response(self, prompt: Messages, response: Messages) -> Rendered:
         """Labels in `response` only; for preferences, whose prompt may hold the assistant's earlier turns.
@@ -151,11 +152,11 @@ class ChatTemplate:
         whole = (*prompt, *response)
         return self._rendered(whole, {turn for turn in range(len(prompt), len(whole))}, opened=False)
 
-    def render_prompt(self, messages: Sequence[Message]) -> tuple[int, ...]:
+    def render_prompt(self, messages: Sequence[Message], tools: Tools = ()) -> tuple[int, ...]:
         """Ids to sample a response after, generation prompt included."""
-        return self.render_opened(messages).ids
+        return self.render_opened(messages, tools).ids
 
-    def render_opened(self, messages: Sequence[Message]) -> Rendered:
+    def render_opened(self, messages: Sequence[Message], tools: Tools = ()) -> Rendered:
         """The same with its spans; nothing is a label.
 
         Raises:
@@ -164,7 +165,7 @@ class ChatTemplate:
         if not messages or messages[-1].role == "assistant":
             raise TemplateError("a prompt must end with a message the assistant can respond to"
                                 f"{', not with its own' if messages else ''}.")
-        return self._rendered(messages, set(), opened=True)
+        return self._rendered(messages, set(), opened=True, tools=tools)
 
     def decode_response(self, ids: Sequence[int]) -> str:
         """The response's text, up to the first stop token and without what the template closes a response with."""
@@ -172,11 +173,11 @@ class ChatTemplate:
         text = self._encoder.decode(ids[:stop])
         return text.removesuffix(self._renderer.closing) if stop < len(ids) else text
 
-    def _rendered(self, messages: Sequence[Message], trained: set[int], *, opened: bool) -> Rendered:
+    def _rendered(self, messages: Sequence[Message], trained: set[int], *, opened: bool, tools: Tools = ()) -> Rendered:
         ids: list[int] = []
         spans: list[Span] = []
         text = ""
-        for piece in self._renderer.pieces(messages, trained, opened=opened):
+        for piece in self._renderer.pieces(messages, trained, opened=opened, tools=tools):
             tokens, starts = self._encoder.encode(piece.text, first=not ids)
             for role, begin, end in _token_ranges(piece, starts):
                 spans.append(Span(role, len(ids) + begin, len(ids) + end, piece.turn in trained))

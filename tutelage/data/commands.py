@@ -1,37 +1,34 @@
-"""`tutelage data import | show | list`."""
+"""`tutelage data import | export | show | list`."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from tutelage.console import console
-from tutelage.data.datasets import Dataset, builtin_names, load_dataset, resolve_dataset, write_dataset
+from tutelage.data import exporting, importing
+from tutelage.data.datasets import Dataset, builtin_names, load_dataset, resolve_dataset
 from tutelage.data.dump import legend, paint, printable, token_lines
-from tutelage.data.formats import FORMATS
-from tutelage.data.sources import Imported, read_file
-from tutelage.errors import ModelError, UsageError
+from tutelage.errors import DataError, ModelError, UsageError
 from tutelage.options import COMMON_HELP, Options
-from tutelage.project import Artifact, Project
-from tutelage.records import AnnotatorKind, Message, Preference, Prompt
+from tutelage.project import Project
+from tutelage.records import Document, Instruction, Label, Message, Preference, Prompt, Ranking, Rating, Thumb
 
 if TYPE_CHECKING:
     from tutelage.data.chat import ChatTemplate, Rendered
 
 DEFAULT_MODEL = "smollm2-135m-q4"      # whose tokens `data show --tokens` shows where no model is named
-REFUSALS_SHOWN = 5
 
 
 def data(arguments: list[str], options: Options) -> dict[str, Any]:
     """Run one of the sub-commands; the result is what `--json` prints."""
     words = _parser().parse_args(arguments)
     commands: Mapping[str, Callable[[argparse.Namespace, Options], dict[str, Any]]] = {
-        "import": _import, "show": _show, "list": _list}
+        "import": importing.run, "export": exporting.run, "show": _show, "list": _list}
     return commands[words.command](words, options)
 
 
@@ -41,16 +38,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="tutelage data", description="Import, show and list data sets.", epilog=COMMON_HELP)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="import | show | list")
-    importing = commands.add_parser("import", help="make a data set of files", epilog=COMMON_HELP)
-    importing.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSON array or JSON lines")
-    importing.add_argument("--format", choices=list(FORMATS), help="default: found by the keys of the first rows")
-    importing.add_argument("--name", help="default: the first file's name")
-    importing.add_argument("--split-ratio", type=float, default=0.0, metavar="R",
-                           help="share of the prompts that is held out (default 0)")
-    importing.add_argument("--annotator", choices=get_args(AnnotatorKind), default="human",
-                           help="who judged preferences that do not say it themselves (default human)")
+    parser = _Parser(prog="tutelage data", description="Import, export, show and list data sets.", epilog=COMMON_HELP)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="import | export | show | list")
+    importing.add_parser(commands)
+    exporting.add_parser(commands)
     showing = commands.add_parser("show", help="print rows, or tokens and which are trained on", epilog=COMMON_HELP)
     showing.add_argument("name", metavar="NAME", help="a data set, a built-in one, or a file")
     showing.add_argument("--tokens", action="store_true", help="token ids, roles, and which tokens are trained on")
@@ -59,47 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("--split", choices=("train", "heldout"), default="train")
     commands.add_parser("list", help="the project's data sets and the built-in ones", epilog=COMMON_HELP)
     return parser
-
-
-def _import(words: argparse.Namespace, options: Options) -> dict[str, Any]:
-    project = Project.open(options.project)
-    imported = [read_file(path, words.format, words.annotator) for path in words.files]
-    name = words.name or _default_name(words.files[0])
-    with project.lock():
-        artifact = write_dataset(project, name, imported, words.split_ratio, options.seed or 0)
-    facts = artifact.manifest.facts
-    console.table("", ["file", "format", "read", "kept", "refused"],
-                  [[each.file, each.format, each.num_read, len(each.records), len(each.refusals)] for each in imported])
-    _report_refusals(imported, artifact)
-    if facts["records"] == "preference":
-        console.print(f"Annotators: {', '.join(artifact.manifest.config['annotators'])} (change with --annotator)")
-    if facts["duplicates"]:
-        console.print(f"Duplicates: {facts['duplicates']} rows say what another says; they were kept")
-    held = f", {facts['heldout']} held out" if words.split_ratio > 0 else ""
-    console.print(f"{artifact.ref}: {facts['train']} {facts['records']}s to train on{held}, in {artifact.path}")
-    return {"artifact": artifact.ref, "path": str(artifact.path), **facts,
-            "files": [{"file": each.file, "format": each.format, "read": each.num_read, "kept": len(each.records),
-                       "refused": len(each.refusals)} for each in imported]}
-
-
-def _default_name(path: Path) -> str:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
-    if not name:
-        raise UsageError(f"no artifact can be named after {path.name}. Give a name with --name.")
-    return name
-
-
-def _report_refusals(imported: Sequence[Imported], artifact: Artifact) -> None:
-    refusals = [refusal for each in imported for refusal in each.refusals]
-    if not refusals:
-        return
-    for refusal in refusals[:REFUSALS_SHOWN]:
-        console.print(f"  refused {refusal.file} row {refusal.row}: {refusal.reason}")
-    if len(refusals) > REFUSALS_SHOWN:
-        reasons = Counter(refusal.reason for refusal in refusals).most_common(3)
-        console.print(f"  … {len(refusals)} in all; most often: "
-                      + "; ".join(f"{reason} ({count})" for reason, count in reasons))
-    console.print(f"  all of them: {artifact.path / 'refusals.jsonl'}")
 
 
 def _list(words: argparse.Namespace, options: Options) -> dict[str, Any]:
@@ -132,14 +82,34 @@ def _show_text(words: argparse.Namespace, dataset: Dataset, colour: bool) -> lis
         console.print(f"\n── {record.id}")
         for label, messages in _sides(record):
             for message in messages:
-                console.print(paint(f"[{label or message.role}]", message.role, colour) + f" {printable(message.text)}")
+                said = printable(" ".join([message.text, *(json.dumps(call, ensure_ascii=False) for call in message.tool_calls)]))
+                console.print(paint(f"[{label or message.role}]", message.role, colour) + f" {said.strip(' ')}")
+        for name, value in _marks(record).items():
+            console.print(f"{name}: {printable(value)}")
     return [record.to_json() for record in dataset.records[:words.rows]]
 
 
 def _sides(record: Any) -> list[tuple[str, Sequence[Message]]]:
+    """The messages of a record, with a name for those that are not told apart by who speaks."""
     if isinstance(record, Preference):
         return [("", record.prompt), ("chosen", record.chosen), ("rejected", record.rejected)]
+    if isinstance(record, Ranking):
+        placed = zip(record.ranks, record.responses, strict=True)
+        return [("", record.prompt), *((f"place {rank}", each) for rank, each in placed)]
+    if isinstance(record, Rating | Thumb):
+        return [("", record.prompt), ("", record.response)]
+    if isinstance(record, Document | Label):
+        return [("text", [Message.of("user", record.text)])]
     return [("", record.messages)]
+
+
+def _marks(record: Any) -> dict[str, str]:
+    """What was said of a record's text."""
+    if isinstance(record, Rating):
+        return {"scores": ", ".join(f"{aspect} {score:g}" for aspect, score in record.scores.items())}
+    if isinstance(record, Thumb):
+        return {"thumb": "up" if record.up else "down"}
+    return {"labels": ", ".join(record.labels) or "none"} if isinstance(record, Label) else {}
 
 
 def _show_tokens(words: argparse.Namespace, dataset: Dataset, colour: bool) -> list[dict[str, Any]]:
@@ -164,11 +134,14 @@ def _show_tokens(words: argparse.Namespace, dataset: Dataset, colour: bool) -> l
 
 
 def _renderings(template: ChatTemplate, record: Any) -> list[tuple[str, Rendered]]:
-    if isinstance(record, Preference):
-        return [("chosen", template.render_response(record.prompt, record.chosen)),
-                ("rejected", template.render_response(record.prompt, record.rejected))]
-    return [("", template.render_opened(record.messages) if isinstance(record, Prompt)
-             else template.render(record.messages))]
+    if isinstance(record, Instruction):
+        return [("", template.render(record.messages, tools=record.tools))]
+    if isinstance(record, Prompt):
+        return [("", template.render_opened(record.messages))]
+    if isinstance(record, Document | Label):
+        raise DataError("documents and labelled texts are no conversations, so no template renders them. "
+                        "Show them without --tokens.")
+    return [(label, template.render_response(record.prompt, tuple(each))) for label, each in _sides(record)[1:]]
 
 
 def _tokenizer_directory(name: str) -> Path:

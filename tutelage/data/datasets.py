@@ -1,30 +1,26 @@
-"""Data-set artifacts: records in row files, the refused rows beside them, and one salted hash a row (D11).
-
-    train.jsonl, heldout.jsonl   one record a line
-    rows.jsonl                   one line a record: id, file, row, split, salt, hash
-    refusals.jsonl               one line a refused row: file, row, reason
-"""
+"""Data sets by name: artifacts (`writer` makes them), plain files, directories of files and the built-in ones."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tutelage.data.fingerprints import Row, held_out, merkle_root, prompt_key
-from tutelage.data.sources import Imported, read_file
-from tutelage.errors import ArtifactError, ConfigError, DataError
+from tutelage.data.hub import PREFIX, SUFFIXES, data_files
+from tutelage.data.sources import read_file
+from tutelage.data.writer import write_dataset
+from tutelage.errors import ArtifactError, DataError
 from tutelage.lineage import MANIFEST, Manifest
-from tutelage.project import Artifact, Project, check_name
-from tutelage.records import Instruction, Preference, Prompt
+from tutelage.project import Artifact, Project
+from tutelage.records import RECORD_TYPES, Instruction, Prompt
+
+__all__ = ["BUILTIN_PREFIX", "Dataset", "builtin_names", "builtin_path", "load_dataset", "prompts_of", "resolve_dataset",
+           "write_dataset"]
 
 BUILTIN_PREFIX = "builtin:"
-RECORD_TYPES: Mapping[str, type[Instruction] | type[Preference] | type[Prompt]] = {
-    "instruction": Instruction, "preference": Preference, "prompt": Prompt}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +28,7 @@ class Dataset:
     """Records of one kind, and what a manifest says they came from."""
 
     records: list[Any]                # of the class that `kind` names
-    kind: str                         # instruction, preference or prompt
+    kind: str                         # as in `records.RECORD_TYPES`
     split: str
     artifact: Artifact | None         # None for a plain file
     sources: Mapping[str, str]        # file name -> sha256, for a plain file; empty for an artifact, which is a parent
@@ -40,77 +36,6 @@ class Dataset:
     @property
     def parents(self) -> dict[str, str]:
         return {"dataset": self.artifact.parent_ref} if self.artifact else {}
-
-
-def write_dataset(project: Project, name: str, imported: Sequence[Imported], split_ratio: float = 0.0,
-                  seed: int = 0) -> Artifact:
-    """Make an artifact of what files held; the same files, ratio and seed again give the artifact that is there.
-
-    Raises:
-        DataError: if no row was kept, or the files hold records of different kinds.
-        ConfigError: if `split_ratio` is not in [0, 1).
-    """
-    check_name(name)
-    if not 0.0 <= split_ratio < 1.0:
-        raise ConfigError(f"split_ratio is {split_ratio}; wanted at least 0 and under 1.")
-    kind, names = _one_kind(imported), _file_names(imported)
-    rows = [Row(file, number, record, each.salt) for file, each in zip(names, imported, strict=True)
-            for number, record in zip(each.rows, each.records, strict=True)]
-    apart = held_out({prompt_key(row.record) for row in rows}, split_ratio, seed)
-    splits = ["heldout" if prompt_key(row.record) in apart else "train" for row in rows]
-    lines = [row.line(split) for row, split in zip(rows, splits, strict=True)]
-    manifest = Manifest(
-        kind="dataset", name=name, stage="import", seeds={"split": seed},
-        sources={file: each.sha256 for file, each in zip(names, imported, strict=True)},
-        config={"split_ratio": split_ratio, "formats": [each.format for each in imported],
-                "annotators": sorted({row.record.annotator for row in rows if isinstance(row.record, Preference)})},
-        facts={"records": kind, "read": sum(each.num_read for each in imported), "kept": len(rows),
-               "refused": sum(len(each.refusals) for each in imported),
-               "train": splits.count("train"), "heldout": splits.count("heldout"),
-               "duplicates": len(rows) - len({row.record.id for row in rows}),
-               "merkle_root": merkle_root([line["hash"] for line in lines])})
-    if (existing := project.made_from(manifest.key)) is not None:
-        return existing
-    with project.writing(manifest) as directory:
-        for split in ("train", "heldout") if split_ratio > 0 else ("train",):
-            _write_lines(directory / f"{split}.jsonl",
-                         (row.record.to_json() for row, side in zip(rows, splits, strict=True) if side == split))
-        _write_lines(directory / "rows.jsonl", lines)
-        _write_lines(directory / "refusals.jsonl", ({**refusal.to_json(), "file": file}
-                                                    for file, each in zip(names, imported, strict=True)
-                                                    for refusal in each.refusals))
-    made = project.made_from(manifest.key)
-    if made is None:
-        raise ArtifactError(f"dataset/{name} was written and is gone. Is something else deleting in {project.root}?")
-    return made
-
-
-def _one_kind(imported: Sequence[Imported]) -> str:
-    kinds = sorted({each.kind for each in imported if each.records})
-    files = ", ".join(each.file for each in imported) or "no file"
-    if len(kinds) > 1:
-        raise DataError(f"{files} hold records of the kinds {', '.join(kinds)}; wanted one kind. Import them apart.")
-    if not kinds:
-        counts = Counter(refusal.reason for each in imported for refusal in each.refusals).most_common(3)
-        reasons = "; ".join(f"{count} times: {reason}" for reason, count in counts)
-        raise DataError(f"{files}: no row was kept. {reasons}".rstrip())
-    return kinds[0]
-
-
-def _file_names(imported: Sequence[Imported]) -> list[str]:
-    """Names for a manifest, which holds no paths: the second `train.json` is `train.json#2`."""
-    seen: Counter[str] = Counter()
-    names = []
-    for each in imported:
-        seen[each.file] += 1
-        names.append(each.file if seen[each.file] == 1 else f"{each.file}#{seen[each.file]}")
-    return names
-
-
-def _write_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        for value in values:
-            file.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 def load_dataset(source: Artifact | Path, split: str = "train") -> Dataset:
@@ -126,16 +51,27 @@ def load_dataset(source: Artifact | Path, split: str = "train") -> Dataset:
         manifest = Manifest.read(source)
         version = int(source.name[1:]) if source.name[1:].isdigit() else 0
         return _load_artifact(Artifact(manifest.kind, manifest.name, version, source, manifest), split)
-    imported = read_file(source)
-    if imported.refusals:
-        first = imported.refusals[0]
-        raise DataError(f"{source} has {len(imported.refusals)} of {imported.num_read} rows that are no records "
-                        f"(first: row {first.row}: {first.reason}). Import it, which leaves them out and lists them: "
-                        f"tutelage data import {source}")
     if split != "train":
         raise ArtifactError(f"{source} is a plain file and has no split {split!r}. Import it with --split-ratio.")
-    return Dataset(records=imported.records, kind=imported.kind, split=split, artifact=None,
-                   sources={imported.file: imported.sha256})
+    return _load_files(source, data_files(source))
+
+
+def _load_files(source: Path, files: Sequence[Path]) -> Dataset:
+    records: list[Any] = []
+    kinds, hashes = set(), {}
+    for file in files:
+        imported = read_file(file)
+        if imported.refusals:
+            first = imported.refusals[0]
+            raise DataError(f"{file} has {len(imported.refusals)} of {imported.num_read} rows that are no records "
+                            f"(first: row {first.row}: {first.reason}). Import it, which leaves them out and lists them: "
+                            f"tutelage data import {source}")
+        records += imported.records
+        kinds.add(imported.kind)
+        hashes[imported.file] = imported.sha256
+    if len(kinds) > 1:
+        raise DataError(f"{source} holds records of the kinds {', '.join(sorted(kinds))}; wanted one kind.")
+    return Dataset(records=records, kind=kinds.pop(), split="train", artifact=None, sources=hashes)
 
 
 def _load_artifact(artifact: Artifact, split: str) -> Dataset:
@@ -183,12 +119,12 @@ def resolve_dataset(project: Project, name: str) -> Artifact | Path:
     """
     if name.startswith(BUILTIN_PREFIX) or name in builtin_names():
         return builtin_path(name)
-    if name.startswith("hf:"):
-        raise DataError(f"{name} is on the hub, from which no data set is fetched. Download it and import the file.")
+    if name.startswith(PREFIX):
+        raise DataError(f"{name} is on the hub; a stage reads what is here. Import it first: tutelage data import {name}")
     path = Path(name).expanduser()
-    if path.is_file() or (path / MANIFEST).is_file():
+    if path.is_file() or (path / MANIFEST).is_file() or (path.is_dir() and data_files(path)):
         return path
-    if path.suffix in (".json", ".jsonl") or path.is_absolute():
+    if path.suffix in SUFFIXES or path.is_absolute():
         raise DataError(f"{path} does not exist. Check the name.")
     return project.artifact(name, kind="dataset")
 
@@ -203,4 +139,5 @@ def prompts_of(records: Sequence[Any]) -> list[Prompt]:
         return list(records)
     if all(isinstance(record, Instruction) for record in records):
         return [Prompt(id=record.id, messages=record.prompt) for record in records]
-    raise DataError("wanted prompts or instructions, got preferences. Give a data set of prompts.")
+    kind = next((name for name, record_type in RECORD_TYPES.items() if isinstance(records[0], record_type)), "other")
+    raise DataError(f"wanted prompts or instructions, got records of kind {kind}. Give a data set of prompts.")

@@ -1,4 +1,4 @@
-"""A file cut into rows: a JSON array or JSON lines, known by the content and not by the name.
+"""JSON cut into rows as it streams by: lines or one array, strictly read, and no more than a row of it in memory.
 
 No row is lost on the way: each comes out as a value or with the reason why it has none. Keys a row does not have stay
 absent (a reader that merges all rows into one schema fills them with None: TRL's migration notes, ms-swift#10125).
@@ -6,25 +6,30 @@ absent (a reader that merges all rows into one schema fills them with None: TRL'
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from tutelage.errors import DataError
 
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_DECODER = json.JSONDecoder()
+MAX_ROW = 64 << 20      # bytes of one row; a longer one is refused without ever being held whole
+CHUNK = 1 << 20
+
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BAD_BYTE = re.compile("[\udc80-\udcff]")      # what the "surrogateescape" decoder makes of a byte that is not UTF-8
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_TOO_LONG = f"longer than {MAX_ROW >> 20} MiB"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class RowError(ValueError):
+    """Why one row cannot be a record. It never leaves `sources`, which makes it a `Refusal`."""
+
+
+class Row(NamedTuple):
     """Row `number` of a file, from 1 (for JSON lines the line of the file), and its value or why there is none."""
 
     number: int
@@ -32,129 +37,74 @@ class Row:
     problem: str = ""
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes.
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise RowError(f"has the key {next(name for name in names if names.count(name) > 1)[:40]!r} twice")
+    return made
 
-    Raises:
-        DataError: if it is missing, a directory, unreadable, empty or not UTF-8 text at all.
-    """
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise RowError(f"holds the number {number}, which is not JSON")
+    return number
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+_SCAN = _STRICT.scan_once      # type: ignore[attr-defined]
+_LENIENT = json.JSONDecoder()
+
+
+def parse_row(number: int, raw: bytes) -> Row:
+    """One row of its bytes: an object that an honest JSON writer could have made, or why it is none."""
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist. Check the name.") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a directory; wanted a JSON or JSON lines file. Name the files in it.") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
-    if content.startswith(_UTF16):
-        raise DataError(f"{path} is UTF-16 text; wanted UTF-8. Save it as UTF-8.")
-    if not content.strip():
-        raise DataError(f"{path} is empty; wanted a JSON array or JSON lines.")
-    if b"\0" in content[:4096]:
-        raise DataError(f"{path} is not text; wanted a JSON array or JSON lines in UTF-8 (unpack it if it is packed).")
-    return content
-
-
-def split_rows(content: bytes, name: str) -> list[Row]:
-    """Every row of a file's content, in order.
-
-    Raises:
-        DataError: if it is neither a JSON array nor JSON lines, or an array that breaks off.
-    """
-    # A byte that is not UTF-8 becomes a lone surrogate, so that one bad row does not take the others with it.
-    text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    if not text.lstrip().startswith("["):
-        return _lines(text, name)
-    try:
-        return list(_array(text, name))
-    except DataError:
-        rows = _rows_of_lines(text)      # JSON lines whose first line is damaged may begin with a bracket too
-        if 2 * sum(isinstance(row.value, dict) for row in rows) > len(rows):
-            return rows
-        raise
-
-
-def _lines(text: str, name: str) -> list[Row]:
-    rows = _rows_of_lines(text)
-    if isinstance(rows[0].value, dict):
-        return rows
-    try:
-        whole = json.loads(text)      # one object written over many lines?
-    except (ValueError, RecursionError):
-        if any(isinstance(row.value, dict) for row in rows):
-            return rows
-        raise DataError(f"{name} is not JSON: no line of it is an object ({rows[0].problem}). "
-                        "Wanted a JSON array of objects, or one object a line.") from None
-    what = f"one object with the keys {', '.join(whole)}" if isinstance(whole, dict) else kind_of(whole)
-    raise DataError(f"{name} is {what}; wanted a JSON array of objects, or one object a line.")
-
-
-def _rows_of_lines(text: str) -> list[Row]:
-    # Only "\n" ends a line: str.splitlines would also cut at U+2028 and U+0085, which may stand inside a JSON string.
-    return [_row(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip(" \t\r\ufeff")]
-
-
-def _row(number: int, line: str) -> Row:
-    if problem := _broken_bytes(line):
-        return Row(number, problem=problem)
-    try:
-        value = json.loads(line.strip("\ufeff"))
-    except json.JSONDecodeError as error:
-        return Row(number, problem=f"not JSON: {error.msg} at column {error.colno}")
+        text = raw.rstrip(b" \t\r\n").decode().strip("\ufeff")
+        value = _whole(text)
+    except UnicodeDecodeError as error:
+        return Row(number, None, f"broken UTF-8: byte {error.start + 1} of the row is 0x{raw[error.start]:02x}")
     except (ValueError, RecursionError) as error:
-        return Row(number, problem=f"not JSON: {_reason(error)}")
-    return Row(number, value, value_problem(value))
+        return Row(number, None, _reason(error))
+    return Row(number, value, _value_problem(value, text))
 
 
-def _array(text: str, name: str) -> Iterator[Row]:
-    at, number = text.index("[") + 1, 0
-    at = _skip(text, at)
-    while text[at:at + 1] != "]":
-        number += 1
-        try:
-            value, end = _DECODER.raw_decode(text, at)
-        except (ValueError, RecursionError) as error:
-            where = error.pos if isinstance(error, json.JSONDecodeError) else at
-            raise DataError(f"{name} is a JSON array that cannot be read from row {number} on "
-                            f"(line {text.count(chr(10), 0, where) + 1}: {_reason(error)}). Mend it there, or write "
-                            "one object a line: then one bad row costs no other.") from None
-        if problem := _broken_bytes(text[at:end]):
-            yield Row(number, problem=problem)
-        else:
-            yield Row(number, value, value_problem(value))
-        at = _skip(text, end)
-        if text[at:at + 1] == ",":
-            at = _skip(text, at + 1)
-        elif text[at:at + 1] != "]":
-            raise DataError(f"{name} is a JSON array that breaks off after row {number} "
-                            f"(line {text.count(chr(10), 0, at) + 1}: wanted ',' or ']'). Mend it there.")
-    if _skip(text, at + 1) != len(text):
-        raise DataError(f"{name} goes on after the end of its JSON array (line {text.count(chr(10), 0, at) + 1}).")
+def _whole(text: str) -> Any:
+    """`_STRICT.decode` without its two searches for blanks, where there is none."""
+    try:
+        value, end = _SCAN(text, 0)
+    except StopIteration:
+        return _STRICT.decode(text)
+    return value if end == len(text) else _STRICT.decode(text)
 
 
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
+def parse_value(text: str) -> Any:
+    """Any JSON value of a text, by the same rules; None if it is none."""
+    try:
+        value = _STRICT.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return None if _holds_surrogate(value) else value
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, RowError):
+        return str(error)
     if isinstance(error, json.JSONDecodeError):
-        return error.msg
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error).split(";")[0]
+        return f"not JSON: {error.msg} at column {error.colno}"
+    return "not JSON: " + ("nested too deeply" if isinstance(error, RecursionError) else str(error).split(";")[0])
 
 
-def _broken_bytes(raw: str) -> str:
-    """Why the row is not UTF-8, naming its first bad byte; counting starts at 1, inside the row. Empty if it is."""
-    if (bad := _BAD_BYTE.search(raw)) is None:
-        return ""
-    before = len(raw[:bad.start()].encode("utf-8", "surrogateescape"))
-    return f"broken UTF-8: byte {before + 1} of the row is 0x{ord(bad.group()) - 0xDC00:02x}"
-
-
-def value_problem(value: Any) -> str:
-    """Why no honest JSON writer made this value: NaN, an infinity, half a character. Empty if one could have."""
+def _value_problem(value: Any, text: str) -> str:
     if not isinstance(value, dict):
         return f"not an object but {kind_of(value)}"
+    # Decoded UTF-8 holds no surrogate, so a lone one can only come from an escape.
+    if ("\\ud" in text or "\\uD" in text) and _holds_surrogate(value):
+        return "holds a lone surrogate: half of a character, which no UTF-8 text can hold"
+    return ""
+
+
+def _holds_surrogate(value: Any) -> bool:
     waiting: list[Any] = [value]
     while waiting:
         each = waiting.pop()
@@ -163,11 +113,134 @@ def value_problem(value: Any) -> str:
             waiting.extend(each.values())
         elif isinstance(each, list):
             waiting.extend(each)
-        elif isinstance(each, float) and not math.isfinite(each):
-            return f"holds the number {each}, which is not JSON"
         elif isinstance(each, str) and _SURROGATE.search(each):
-            return "holds a lone surrogate: half of a character, which no UTF-8 text can hold"
-    return ""
+            return True
+    return False
+
+
+def read_lines(stream: BinaryIO) -> Iterator[Row]:
+    """A row a line that is not blank. Only "\\n" ends a line: U+2028 and U+0085 may stand inside a JSON string."""
+    number = 0
+    while line := stream.readline(MAX_ROW):
+        number += 1
+        if len(line) == MAX_ROW and not line.endswith(b"\n"):
+            while (rest := stream.readline(MAX_ROW)) and not rest.endswith(b"\n"):
+                pass
+            yield Row(number, None, _TOO_LONG)
+        elif line.strip(b" \t\r\n\xef\xbb\xbf"):
+            yield parse_row(number, line)
+
+
+def read_array(stream: BinaryIO, name: str) -> Iterator[Row]:
+    """The elements of one JSON array.
+
+    Raises:
+        DataError: where it stops being one: after a broken element nobody can tell where the next begins.
+    """
+    text, number = _Window(stream), 0
+    text.skip("[")
+    while text.peek() != "]":
+        number += 1
+        yield _element(text, number, name)
+        if text.peek() == ",":
+            text.skip(",")
+        elif text.peek() != "]":
+            raise DataError(f"{name} is a JSON array that breaks off after row {number} "
+                            f"(line {text.line}: wanted ',' or ']'). Mend it there.")
+    text.skip("]")
+    if text.peek():
+        raise DataError(f"{name} goes on after the end of its JSON array (line {text.line}).")
+
+
+class _Window:
+    """The part of a stream of text that is being looked at: `text` from `at` on."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        # A byte that is not UTF-8 becomes a lone surrogate, so that one bad row does not take the others with it.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self.text, self.at, self.ended, self._lines = "", 0, False, 1
+        self.more()
+        self.text = self.text.removeprefix("\ufeff")
+
+    def more(self) -> bool:
+        """Read on, at least doubling what is there to look at; False at the end of the stream."""
+        self._lines += self.text.count("\n", 0, self.at)
+        raw = self._stream.read(max(CHUNK, len(self.text) - self.at))
+        self.text = self.text[self.at:] + self._decoder.decode(raw, final=not raw)
+        self.at, self.ended = 0, not raw
+        return bool(raw)
+
+    @property
+    def line(self) -> int:
+        return self._lines + self.text.count("\n", 0, self.at)
+
+    def peek(self) -> str:
+        """The next character that is no blank; "" at the end."""
+        while True:
+            found = _SPACE.match(self.text, self.at)
+            self.at = found.end() if found else self.at
+            if self.at < len(self.text) or not self.more():
+                return self.text[self.at:self.at + 1]
+
+    def skip(self, char: str) -> None:
+        assert self.peek() == char
+        self.at += 1
+
+
+def _element(text: _Window, number: int, name: str) -> Row:
+    text.peek()
+    while True:
+        at = error = None
+        try:
+            value, end, problem = _decoded(text.text, text.at)
+            if 0 <= end < len(text.text):
+                return _row(text, number, value, end, problem)
+        except ValueError as broken:
+            error, at = broken, broken.pos - text.at if isinstance(broken, json.JSONDecodeError) else 0
+        # What breaks off near the end of the window may go on in the stream.
+        breaks_off = at is None or at > len(text.text) - text.at - 16 or str(error).startswith("Unterminated string")
+        if not breaks_off or len(text.text) - text.at > MAX_ROW or not text.more():
+            _unreadable(text, text.at + (at or 0), number, name, error or ValueError("it is nowhere closed"))
+
+
+def _decoded(text: str, at: int) -> tuple[Any, int, str]:
+    """The value at `at`, where it ends (-1: not in this text) and why it is none."""
+    try:
+        return *_STRICT.raw_decode(text, at), ""
+    except RowError as error:
+        problem = str(error)
+    except RecursionError:
+        return None, _closing(text, at), "not JSON: nested too deeply"
+    try:
+        return None, _LENIENT.raw_decode(text, at)[1], problem     # only to see where it ends
+    except RecursionError:
+        return None, _closing(text, at), problem
+
+
+def _row(text: _Window, number: int, value: Any, end: int, problem: str) -> Row:
+    raw, text.at = text.text[text.at:end], end
+    if bad := _BAD_BYTE.search(raw):
+        before = len(raw[:bad.start()].encode("utf-8", "surrogateescape"))
+        problem = f"broken UTF-8: byte {before + 1} of the row is 0x{ord(bad.group()) - 0xDC00:02x}"
+    return Row(number, None if problem else value, problem or _value_problem(value, raw))
+
+
+def _closing(text: str, start: int) -> int:
+    """Where the element that begins at `start` ends, by its brackets alone; -1 if not in this text."""
+    depth = 0
+    for found in _TOKEN.finditer(text, start):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found.group(), 0)
+        if depth <= 0:
+            return found.end()
+    return -1
+
+
+def _unreadable(text: _Window, at: int, number: int, name: str, error: BaseException) -> NoReturn:
+    text.at = min(at, len(text.text))
+    reason = error.msg if isinstance(error, json.JSONDecodeError) else _reason(error).removeprefix("not JSON: ")
+    raise DataError(f"{name} is a JSON array that cannot be read from row {number} on (line {text.line}: {reason}). "
+                    "Mend it there, or write one object a line: then one bad row costs no other.") from None
 
 
 def kind_of(value: Any) -> str:
@@ -175,4 +248,4 @@ def kind_of(value: Any) -> str:
     if value is None:
         return "null"
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
-    return names[type(value)]
+    return names.get(type(value), f"a {type(value).__name__}")

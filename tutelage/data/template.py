@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from jinja2.exceptions import TemplateError as JinjaError
 from transformers import PreTrainedTokenizerBase
@@ -28,6 +28,7 @@ OPEN, CLOSE = "\ufdd0", "\ufdd1"
 MARKS = re.compile(f"[{OPEN}{CLOSE}]")
 
 SpanRole = Literal["system", "user", "assistant", "tool", "template"]
+Tools = Sequence[Mapping[str, Any]]      # JSON schemas of what the assistant may call
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +145,38 @@ class Renderer:
     def _is_special(self, token: str) -> bool:
         return any(added.special for added in self.tokenizer.added_tokens_decoder.values() if added.content == token)
 
-    def _render(self, messages: Sequence[dict[str, str]], opened: bool) -> str:
+    def _render(self, messages: Sequence[dict[str, Any]], opened: bool, tools: Tools = ()) -> str:
         try:
-            text = self.tokenizer.apply_chat_template(list(messages), chat_template=self.source, tokenize=False,
-                                                      add_generation_prompt=opened)
+            text = self.tokenizer.apply_chat_template(
+                list(messages), chat_template=self.source, tokenize=False, add_generation_prompt=opened,
+                tools=cast(Any, [dict(tool) for tool in tools] or None))
         except (JinjaError, TypeError, ValueError) as error:
             roles = ", ".join(message["role"] for message in messages)
             raise TemplateError(f"the chat template cannot render a conversation of {roles}: {error}") from None
         return str(text)
 
-    def _plain(self, message: Message) -> dict[str, str]:
+    def _plain(self, message: Message) -> dict[str, Any]:
         """What the template is given; control tokens somebody typed stand between marks."""
-        text = MARKS.sub("", message.text)
-        return {"role": message.role, "content": self._typed[message.role].sub(f"{OPEN}\\g<0>{CLOSE}", text)}
+        def marked(text: str) -> str:
+            return self._typed[message.role].sub(f"{OPEN}\\g<0>{CLOSE}", MARKS.sub("", text))
 
-    def pieces(self, messages: Sequence[Message], trained: Set[int], *, opened: bool) -> list[Piece]:
+        plain: dict[str, Any] = {"role": message.role, "content": marked(message.text)}
+        if message.tool_calls:
+            plain["tool_calls"] = [_in_texts(_parsed(call), marked) for call in message.tool_calls]
+        given = (("name", message.name), ("tool_call_id", message.tool_call_id))
+        return plain | {key: marked(value) for key, value in given if value}
+
+    def _marked_tool(self, text: str) -> str:
+        return self._typed["system"].sub(f"{OPEN}\\g<0>{CLOSE}", MARKS.sub("", text))
+
+    def _check_tools(self, messages: Sequence[Message], tools: Tools) -> None:
+        """Refuse what the template would leave out in silence: a response without its call, a call without its schema."""
+        for word, used in (("tool_calls", any(message.tool_calls for message in messages)), ("tools", bool(tools))):
+            if used and re.search(rf"\b{word}\b", self.source) is None:
+                raise TemplateError(f"the chat template renders no {word}, which this conversation has. Use a model whose "
+                                    "template does, or leave such rows out.")
+
+    def pieces(self, messages: Sequence[Message], trained: Set[int], *, opened: bool, tools: Tools = ()) -> list[Piece]:
         """The conversation cut before and after each response; ends with the generation prompt if `opened`.
 
         What the template writes after the last response's end of turn is left out: a sample ends there as well. Earlier
@@ -166,33 +184,35 @@ class Renderer:
         are part of the prompt, as they are at sampling.
 
         Raises:
-            TemplateError: if the template refuses the conversation, or is unstable around a response in `trained`.
+            TemplateError: if the template refuses the conversation, leaves its tools out, or is unstable around a response in
+                `trained`.
         """
-        plain = [self._plain(message) for message in messages]
-        whole = self._render(plain, opened)
+        self._check_tools(messages, tools)
+        plain, tools = [self._plain(message) for message in messages], [_in_texts(tool, self._marked_tool) for tool in tools]
+        whole = self._render(plain, opened, tools)
         pieces, done, begun = [], 0, 0      # characters cut so far, and the first message that is not among them
         for turn, message in enumerate(messages):
             if message.role != "assistant":
                 continue
             try:
-                start, end = self._response(plain, turn, whole)
+                start, end = self._response(plain, turn, whole, tools)
             except TemplateError:
                 if turn in trained:
                     raise
                 continue
-            pieces.append(self._between(plain, range(begun, turn), whole[:start], done))
+            pieces.append(self._between(plain, range(begun, turn), whole[:start], done, tools))
             pieces.append(Piece(whole[start:end], (("assistant", end - start),), turn))
             done, begun = end, turn + 1
         if opened or begun < len(plain):
-            pieces.append(self._between(plain, range(begun, len(plain)), whole, done))
+            pieces.append(self._between(plain, range(begun, len(plain)), whole, done, tools))
         return [piece for piece in pieces if piece.text]
 
-    def _response(self, plain: list[dict[str, str]], turn: int, whole: str) -> tuple[int, int]:
+    def _response(self, plain: list[dict[str, Any]], turn: int, whole: str, tools: Tools) -> tuple[int, int]:
         """Where in `whole` the response of `turn` begins and where its end of turn ends."""
         if turn == 0:
             raise TemplateError("the conversation begins with the assistant, so its first response has no prompt.")
-        prompt = self._render(plain[:turn], True)
-        said = self._render(plain[:turn + 1], False)
+        prompt = self._render(plain[:turn], True, tools)
+        said = self._render(plain[:turn + 1], False, tools)
         end = next((found.end() for found in self._end.finditer(said, len(prompt)) if found.group(1)), None)
         if not said.startswith(prompt):
             raise _unstable(prompt, said, turn, f"the prompt of turn {turn + 1} otherwise with that turn")
@@ -202,13 +222,13 @@ class Renderer:
             raise _unstable(said[:end], whole, turn, f"turn {turn + 1} otherwise once later turns are there")
         return len(prompt), end
 
-    def _between(self, plain: list[dict[str, str]], turns: range, until: str, done: int) -> Piece:
+    def _between(self, plain: list[dict[str, Any]], turns: range, until: str, done: int, tools: Tools) -> Piece:
         """The text from `done` to the end of `until`, its messages told apart where the template lets them be."""
         parts: list[tuple[SpanRole, int]] = []
         for turn in turns:
             role: Any = plain[turn]["role"]
             try:
-                rendered = self._render(plain[:turn + 1], False)
+                rendered = self._render(plain[:turn + 1], False, tools)
             except TemplateError:      # many templates fold the system message into the user's and refuse it alone
                 continue
             if until.startswith(rendered) and len(rendered) > done:
@@ -216,6 +236,26 @@ class Renderer:
         if not parts or parts[-1][1] < len(until) - done:
             parts.append(("template", len(until) - done))
         return Piece(until[done:], tuple(parts))
+
+
+def _parsed(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The call with its arguments as an object: OpenAI writes them as a text, templates want what it says."""
+    function = call.get("function")
+    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
+        return call
+    try:
+        return {**call, "function": {**function, "arguments": json.loads(function["arguments"])}}
+    except ValueError:
+        return call
+
+
+def _in_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """The value with every text inside it changed, keys too."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(str(key)): _in_texts(each, change) for key, each in value.items()}
+    return [_in_texts(each, change) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _unstable(before: str, after: str, turn: int, what: str) -> TemplateError:

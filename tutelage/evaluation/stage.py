@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from tutelage.algorithms.logprobs import KEEP_BYTES
 from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
-from tutelage.data.datasets import load_dataset, resolve_dataset
+from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
+from tutelage.data.erasure import QUOTED
+from tutelage.data.usage import write_used
 from tutelage.errors import ConfigError
 from tutelage.evaluation.compare import Comparison, compare
 from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.contestant import Contestant
 from tutelage.evaluation.measure import kl_to_reference, perplexity
 from tutelage.evaluation.report import report_from_comparison, side_by_side
-from tutelage.evaluation.transcript import before_and_after, transcript
+from tutelage.evaluation.transcript import before_and_after, before_and_after_ids, transcript, transcript_ids
 from tutelage.generation import config as generation
 from tutelage.generation.stage import load_samples, sample
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
+from tutelage.models.footprint import saved_bytes
 from tutelage.models.load import load_policy, load_tokenizer, resolve
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Score
@@ -31,6 +36,7 @@ from tutelage.reporting.model_card import CardInfo, DataUsed, model_card
 from tutelage.reporting.report import Curve, Language, Line, Node, People, Report, lineage_node
 from tutelage.runs.directory import run_path
 from tutelage.runs.metrics import curve
+from tutelage.runs.plan import Plan, announce, resident_bytes
 from tutelage.statistics import Estimate
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
@@ -73,13 +79,15 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     found = {name: resolve(model, project) for name, model in zip(names, config.models, strict=True)}
     data = load_dataset(resolve_dataset(project, config.data))
     manifest = Manifest(kind="report", name=config.name, stage="evaluate", config=to_plain(config),
-                        parents=_joined(*(source.parents(name) for name, source in found.items()), data.parents, parents or {}),
+                        parents=_joined(*(source.parents(name) for name, source in found.items()), data.parents,
+                                        _instructions(project, config), parents or {}),
                         sources=_joined(*(source.sources(name) for name, source in found.items()), data.sources, sources or {}),
                         seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)
     precision = str(run.circumstances["precision"])
+    announce(_plan([source.path for source in found.values()], precision), run)
     measured = [_measure(project, config, name, model, found[reference].path, precision)
                 for name, model in zip(names, config.models, strict=True)]
     contestants = []
@@ -95,9 +103,11 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, names[0], names[-1])}
     with project.writing(replace(manifest, facts={
             **run.circumstances, "prompts": comparison.num_prompts,
-            "samples": {each.name: each.artifact.parent_ref for each in measured}})) as directory:
-        (directory / "report.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        (directory / "samples.md").write_text(transcript(contestants), encoding="utf-8")
+            "samples": {each.name: each.artifact.parent_ref for each in measured}})) as draft:
+        (draft / "report.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        (draft / "samples.md").write_text(transcript(contestants), encoding="utf-8")
+        quoted = {"report.json": before_and_after_ids(contestants, names[0], names[-1]),
+                  "samples.md": transcript_ids(contestants)}
         examples = side_by_side(contestants, seed=config.seed)
         tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
         settings = {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}
@@ -105,15 +115,39 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
             report = report_from_comparison(comparison, curves_of(project, manifest), examples, tree, settings, language,
                                             focus=names[-1], judged_by=judged_by, notes=limits)
             suffix = "" if language == "en" else f".{language}"
-            (directory / f"report{suffix}.html").write_text(render_html(report), encoding="utf-8")
+            (draft / f"report{suffix}.html").write_text(render_html(report), encoding="utf-8")
             card = _card(project, config.models[-1], names[-1], report, people, tuple(limits))
-            (directory / f"MODEL_CARD{suffix}.md").write_text(card, encoding="utf-8")
-            if language == "en":
-                (directory / "quoted.json").write_text(json.dumps(list(report.quoted)) + "\n", encoding="utf-8")
+            (draft / f"MODEL_CARD{suffix}.md").write_text(card, encoding="utf-8")
+            quoted |= {f"report{suffix}.html": list(report.quoted)}
+        (draft / QUOTED).write_text(json.dumps(quoted, indent=0) + "\n", encoding="utf-8")
+        write_used(draft.path, _used(project, config, data, measured))
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
+
+
+def _instructions(project: Project, config: Evaluate) -> dict[str, str]:
+    """The data set that perplexity is measured on, where it is an artifact."""
+    found = resolve_dataset(project, config.instructions) if config.instructions else None
+    return {"instructions": found.parent_ref} if isinstance(found, Artifact) else {}
+
+
+def _used(project: Project, config: Evaluate, data: Dataset, measured: Sequence[Measured]) -> dict[str, list[str]]:
+    """The prompts and the instructions that the report rests on, where they are rows of artifacts."""
+    used = {}
+    if data.artifact is not None:
+        used[data.artifact.ref] = [sample.prompt.id for each in measured for sample in each.samples]
+    if config.instructions and isinstance(found := resolve_dataset(project, config.instructions), Artifact):
+        used[found.ref] = [record.id for record in load_dataset(found, "heldout").records]
+    return used
+
+
+def _plan(models: Sequence[Path], precision: str) -> Plan:
+    """Two models at a time, for KL: one and the reference. Each one's sampling states its own plan when its turn comes."""
+    held, saved = resident_bytes(), sorted(saved_bytes(path) for path in models)
+    memory = {"the process and data": held, "the two largest models": 2 * sum(saved[-2:]),
+              "logprobs of both": 2 * KEEP_BYTES}
+    return Plan(stage="evaluate", memory=memory, disk={"samples and the report": 2**26}, held=held,
+                remedy="Compare fewer or smaller models.")
 
 
 def _joined(*mappings: Mapping[str, str]) -> dict[str, str]:
@@ -166,7 +200,7 @@ def _perplexity(project: Project, config: Evaluate, policy: Any, path: Any) -> E
     if not config.instructions:
         return None
     template = ChatTemplate.load(path, load_tokenizer(path))
-    rows = [template.render(record.messages)
+    rows = [template.render(record.messages, tools=record.tools)
             for record in load_dataset(resolve_dataset(project, config.instructions), "heldout").records]
     return perplexity(policy, [row.ids for row in rows], [row.response_mask for row in rows])
 
@@ -186,13 +220,12 @@ def curves_of(project: Project, manifest: Manifest) -> list[Curve]:
 def ancestors(project: Project, manifest: Manifest) -> list[Artifact]:
     """Every artifact `manifest` descends from, parents before children, each once."""
     found: dict[str, Artifact] = {}
-    known = {artifact.parent_ref: artifact for artifact in project.artifacts()}
-
     def visit(each: Manifest) -> None:
         for ref in each.parents.values():
-            if ref in known and ref not in found:
-                visit(known[ref].manifest)
-                found[ref] = known[ref]
+            artifact, trouble = project.parent(ref)
+            if artifact is not None and not trouble and artifact.ref not in found:
+                visit(artifact.manifest)
+                found[artifact.ref] = artifact
 
     visit(manifest)
     return list(found.values())
@@ -200,8 +233,8 @@ def ancestors(project: Project, manifest: Manifest) -> list[Artifact]:
 
 def lineage_tree(project: Project, ref: str, role: str = "") -> Node:
     """The node of `ref` ("kind/name@version#content") with all it was made from."""
-    artifact = next((each for each in project.artifacts() if each.parent_ref == ref), None)
-    if artifact is None:
+    artifact, trouble = project.parent(ref)
+    if artifact is None or trouble:
         return Node(ref=ref.partition("#")[0], role=role)
     parents = [lineage_tree(project, parent, name) for name, parent in artifact.manifest.parents.items()]
     return lineage_node(artifact.ref, artifact.manifest, parents, role)

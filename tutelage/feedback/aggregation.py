@@ -7,7 +7,7 @@ meet in one term, and nothing depends on the order in which judgments came.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import islice
 
 from tutelage.feedback import kinds
@@ -21,15 +21,18 @@ Pair = tuple[str, str, str, AnnotatorKind]        # prompt, the two responses in
 Vote = tuple[float, float, str]                   # P(first of the pair wins), margin for it, judgment id
 
 
-def preferences(store: Store, annotator: AnnotatorKind | None = None) -> list[Preference]:
-    """Every current judgment that says which of two is better, as terms, by content id."""
-    return combine(_terms(store, annotator))
+def preferences(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset()) -> list[Preference]:
+    """Every current judgment that says which of two is better, as terms, by content id; those over samples `without`
+    names are left out."""
+    return combine(_terms(store, annotator, without))
 
 
-def people(store: Store) -> dict[str, dict[str, str | int]]:
+def people(store: Store, without: Set[str] = frozenset()) -> dict[str, dict[str, str | int]]:
     """annotator id -> {kind, judgments}: who gave the current judgments, as a manifest names them."""
     found: dict[str, dict[str, str | int]] = {}
     for judgment in store.judgments():
+        if not without.isdisjoint(judgment.samples):
+            continue
         person = found.setdefault(judgment.annotator_id, {"kind": judgment.annotator, "judgments": 0})
         person["judgments"] = int(person["judgments"]) + 1
     return dict(sorted(found.items()))
@@ -83,11 +86,13 @@ def _mean(values: Iterable[float]) -> float:
     return math.fsum(given) / len(given)
 
 
-def _terms(store: Store, annotator: AnnotatorKind | None) -> Iterator[tuple[str, Preference]]:
+def _terms(store: Store, annotator: AnnotatorKind | None, without: Set[str]) -> Iterator[tuple[str, Preference]]:
     for batch in _batches(store.judgments(annotator=annotator)):
         samples: dict[str, Sample] = {
             sample.id: sample for sample in store.samples(id for judgment in batch for id in judgment.samples)}
         for judgment in batch:
+            if not without.isdisjoint(judgment.samples):
+                continue
             for term in kinds.to_preferences(judgment, samples):
                 yield judgment.annotator_id, term
 

@@ -60,7 +60,8 @@ class Engine:
 
     def _sample(self, prompt: Prompt, prompt_ids: Sequence[int], response: Response, sampling: Sampling) -> Sample:
         return Sample(
-            id=record_id("sample", self.name, prompt.id, list(prompt_ids), response.ids, response.seed), prompt=prompt,
+            id=record_id("sample", self.name, prompt.id, list(prompt_ids), response.ids, response.seed,
+                         response.logprobs), prompt=prompt,
             prompt_ids=tuple(prompt_ids), response_ids=tuple(response.ids), logprobs=tuple(response.logprobs),
             response_mask=(True,) * len(response.ids), text=self.template.decode_response(response.ids),
             ended=response.ended, policy=self.name, sampling=sampling)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tutelage.config import to_plain
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.datasets import load_dataset, prompts_of, resolve_dataset
+from tutelage.data.fingerprints import ROWS, fingerprint, merkle_root
 from tutelage.errors import ArtifactError
 from tutelage.generation import config as configs
 from tutelage.generation.engine import Engine
+from tutelage.generation.memory import plan_sampling
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve
 from tutelage.project import Artifact, Project
 from tutelage.records import Sample, Sampling
+from tutelage.runs.plan import announce
+from tutelage.runs.signals import stop_if_asked
 from tutelage.runs.steps import steps
 
 SAMPLES_FILE = "samples.jsonl"
@@ -49,27 +54,34 @@ def sample(project: Project, config: configs.Sample, label: str = "Sampling") ->
         return done
     run = begin_run(project, manifest, config.precision)
     engine = Engine(load_policy(source.path, str(run.circumstances["precision"])), template, slots=config.slots, name=source.name)
+    lengths = [len(template.render_prompt(prompt.messages)) for prompt in prompts]
+    announce(plan_sampling("sample", engine.policy, config.slots, lengths, config.max_new_tokens,
+                           len(prompts) * config.per_prompt), run)
     sampling = Sampling(temperature=config.temperature, top_p=config.top_p, top_k=config.top_k,
                         max_new_tokens=config.max_new_tokens, seed=config.seed)
     chunks = [prompts[start : start + config.chunk_prompts] for start in range(0, len(prompts), config.chunk_prompts)]
     collected = Collected()
 
     def draw(i: int) -> dict[str, float]:
-        drawn = engine.generate(chunks[i], sampling, config.per_prompt)
+        drawn = engine.generate(chunks[i], sampling, config.per_prompt, on_done=lambda _: stop_if_asked())
         collected.samples += drawn
         return {"samples": float(len(collected.samples)), "length": sum(len(each.response_ids) for each in drawn) / len(drawn),
                 "ended_fraction": sum(each.ended for each in drawn) / len(drawn)}
 
     steps(run, {"collected": collected}, len(chunks), draw, label, shown=("samples", "length"), unit="chunks")
+    lines = fingerprint([(each.to_json(), [each.prompt.id]) for each in collected.samples])
     facts = {**run.circumstances, "prompts": len(prompts), "samples": len(collected.samples),
-             "ended": sum(each.ended for each in collected.samples)}
-    with project.writing(replace(manifest, facts=facts)) as directory, \
-            open(directory / SAMPLES_FILE, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(each.to_json(), ensure_ascii=False) + "\n" for each in collected.samples)
+             "ended": sum(each.ended for each in collected.samples), "merkle_root": merkle_root([line["hash"] for line in lines])}
+    with project.writing(replace(manifest, facts=facts)) as draft:
+        _write_lines(draft / SAMPLES_FILE, (each.to_json() for each in collected.samples))
+        _write_lines(draft / ROWS, lines)
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
+
+
+def _write_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.writelines(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
 
 
 def load_samples(artifact: Artifact) -> list[Sample]:

@@ -19,6 +19,7 @@ from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.datasets import load_dataset, resolve_dataset
 from tutelage.data.loader import Schedule
+from tutelage.data.usage import write_used
 from tutelage.errors import DataError
 from tutelage.lineage import Manifest, content_hash
 from tutelage.models.circumstances import begin_run
@@ -34,6 +35,7 @@ from tutelage.seeds import stream_seed
 from tutelage.training import preflight
 from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import MicroBatch, Term, update
+from tutelage.training.memory import load_of, prepare
 from tutelage.training.optimizer import Masters, freeze_language_head, freeze_layers
 from tutelage.training.pairs import Group, collate_groups, group_pairs
 
@@ -56,13 +58,15 @@ class BradleyTerry:
 
 
 def train_reward(project: Project, config: RewardModel, preferences: Sequence[Preference] | None = None,
-                 parents: Mapping[str, str] | None = None, people: Mapping[str, Any] | None = None) -> Artifact:
+                 parents: Mapping[str, str] | None = None, people: Mapping[str, Any] | None = None,
+                 used: Mapping[str, Sequence[str]] | None = None) -> Artifact:
     """Make the reward model `config` asks for, or give the one that was made from just that.
 
     Args:
         preferences: the terms to train on; None reads the data set `config.data` names.
         parents: what else went in, by role, for the manifest: the samples that were judged.
         people: who judged, for the manifest: annotator id -> {kind, judgments}; None knows their kinds only.
+        used: of which samples of those parents the terms speak: artifact -> ids; None where nobody knows.
     """
     source = resolve(config.model, project)
     terms, origin = _terms(project, config, preferences)
@@ -92,11 +96,16 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
     freeze_layers(policy, config.optimizer.frozen_layers)
     schedule = Schedule([group.num_tokens for group in train], config.seed, config.epochs, config.batch_tokens,
                         config.micro_tokens)
-    masters = Masters(policy, config.optimizer, len(schedule))
     objective = BradleyTerry(config.centring)
 
+    def micro_batch(part: Sequence[int]) -> MicroBatch:
+        return collate_groups([train[index] for index in part], policy.ragged)
+
+    masters = prepare("reward", policy, load_of(schedule, micro_batch, scores_only=True), run,
+                      lambda: Masters(policy, config.optimizer, len(schedule)), objective)
+
     def step(i: int) -> dict[str, float]:
-        micro = [collate_groups([train[index] for index in part], policy.ragged) for part in schedule.micro(i)]
+        micro = [micro_batch(part) for part in schedule.micro(i)]
         with adapter_dropout(policy, stream_seed(config.seed, "reward", "dropout", i)):
             metrics = update(policy, masters, micro, objective)
         return {**metrics, "accuracy": metrics["correct"] / max(metrics["decided"], 1e-9)}
@@ -112,15 +121,14 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
              "heldout_pairs": sum(len(group.pairs) for group in heldout),
              "heldout_accuracy": accuracy(heldout, [score_group(policy, group) for group in heldout]),
              "annotators": sorted({term.annotator for term in terms})}
-    with project.writing(replace(manifest, facts=facts)) as directory:
-        save_policy(policy, tokenizer, directory)
-        template.save(directory)
-        (directory / SCALE_FILE).write_text(json.dumps({"mean": mean, "std": std}) + "\n", encoding="utf-8")
-        preflight.reload(policy, directory, collate_groups(train[:1], policy.ragged).tokens, precision, score_head=True)
+    with project.writing(replace(manifest, facts=facts)) as draft:
+        save_policy(policy, tokenizer, draft.path)
+        template.save(draft.path)
+        write_used(draft.path, {**(used or {}), **_used(origin["parents"], groups)})
+        (draft / SCALE_FILE).write_text(json.dumps({"mean": mean, "std": std}) + "\n", encoding="utf-8")
+        preflight.reload(policy, draft.path, collate_groups(train[:1], policy.ragged).tokens, precision, score_head=True)
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
 
 
 def _terms(project: Project, config: RewardModel,
@@ -134,6 +142,11 @@ def _terms(project: Project, config: RewardModel,
         raise DataError("there is no judgment to train on. Import some: tutelage feedback import FILE.")
     terms = list(preferences)
     return terms, {"parents": {}, "sources": {f"{len(terms)} preferences": content_hash([term.to_json() for term in terms])}}
+
+
+def _used(parents: Mapping[str, str], groups: Sequence[Group]) -> dict[str, list[str]]:
+    """Rows of the data set that were trained on or kept out; those dropped as too long were not used."""
+    return {parent.partition("#")[0]: [term.id for group in groups for _, _, term in group.pairs] for parent in parents.values()}
 
 
 def _people(terms: Sequence[Preference]) -> dict[str, Any]:

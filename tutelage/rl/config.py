@@ -14,38 +14,61 @@ from tutelage.training.config import Optimizer
 class Algorithm:
     """An RL algorithm as a composition: credit x policy loss x placement of the KL x passes (DESIGN D7)."""
 
-    credit: Literal["gae", "leave_one_out", "group_mean"] = "gae"   # where a token's advantage comes from
+    credit: Literal["gae", "returns", "leave_one_out", "group_mean", "group_std"] = "gae"    # where an advantage comes from
+    baseline: Literal["none", "mean", "critic"] = "critic"    # of credit returns: nothing, the mean of earlier rollouts, V
     gamma: float = 1.0               # discount a token; 1 in all of RLHF
     gae_lambda: float = 0.95         # GAE's lambda; 1 is the Monte Carlo return minus the critic
     whiten: bool = True              # bring advantages to mean 0, variance 1 over the rollout's response tokens
+    ratio: Literal["token", "sequence"] = "token"    # of what the ratio to the sampling policy is taken; sequence: GSPO
     clip_range: float | None = 0.2   # PPO's epsilon (arXiv:1707.06347 eq. 7); none is the plain policy gradient
+    clip_higher: float | None = None # epsilon above 1, where it is another than below (DAPO)
     dual_clip: float | None = None   # bound c > 1 of the loss at negative advantages (arXiv:1912.09729)
+    average: Literal["tokens", "responses", "constant"] = "tokens"    # what the policy loss is divided by, see docs/rl.md
+    drop_equal: bool = False         # leave out prompts whose samples all score the same (DAPO)
     value_clip: float | None = 0.2   # how far the critic may move in one rollout, reward units
     vf_coef: float = 0.1             # weight of the critic's loss, on the shared trunk
     ent_coef: float = 0.0            # bonus a nat of entropy
-    kl_coef: float = 0.05            # reward units per nat of KL(policy || reference), paid per token
+    kl_in: Literal["reward", "loss"] = "reward"          # where the distance from the reference is paid
+    kl_estimator: Literal["k1", "k2", "k3"] = "k1"       # how it is estimated from the sampled token; k1 in the reward only
+    kl_coef: float = 0.05            # reward units per nat of KL(policy || reference)
     kl_target: float | None = None   # nats a response; where set, kl_coef adapts towards it (arXiv:1909.08593)
     kl_horizon: float = 10_000.0     # responses over which kl_coef may change e-fold (same paper)
+    target_kl: float | None = None   # nats a token; passes over a rollout stop when the policy moved 1.5 x as far (SB3)
     epochs: int = 1                  # passes over each rollout; more passes, staler ratios
     minibatches: int = 1             # updates a pass
 
     def __post_init__(self) -> None:
         if not (0 <= self.gamma <= 1 and 0 <= self.gae_lambda <= 1):
             raise ConfigError("algorithm: gamma and gae_lambda must be in [0, 1].")
-        if self.clip_range is not None and self.clip_range <= 0:
-            raise ConfigError(f"algorithm.clip_range {self.clip_range}: must be > 0, or none.")
+        for name in ("clip_range", "clip_higher", "kl_target", "target_kl"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise ConfigError(f"algorithm.{name} {value}: must be > 0, or none.")
         if min(self.epochs, self.minibatches) < 1 or min(self.vf_coef, self.ent_coef, self.kl_coef) < 0:
             raise ConfigError("algorithm: epochs and minibatches must be >= 1, vf_coef, ent_coef and kl_coef >= 0.")
-        if self.clip_range is None and self.epochs * self.minibatches > 1:
-            raise ConfigError("algorithm: without clip_range only the first update of a rollout is on-policy; "
-                              "set epochs and minibatches to 1, or a clip_range.")
+        if self.clip_range is None and (self.epochs * self.minibatches > 1 or self.ratio == "sequence" or self.clip_higher):
+            raise ConfigError("algorithm: without clip_range only the first update of a rollout is on-policy and there is no "
+                              "ratio; set epochs and minibatches to 1, ratio to token and clip_higher to none, or a clip_range.")
+        if self.kl_in == "loss" and self.kl_estimator == "k1":
+            raise ConfigError("algorithm: k1 in the loss has a gradient of mean zero, so it holds the policy to nothing. "
+                              "Set kl_estimator to k2 or k3.")
+
+    @property
+    def has_critic(self) -> bool:
+        return self.credit == "gae" or (self.credit == "returns" and self.baseline == "critic")
+
+    @property
+    def in_groups(self) -> bool:
+        """Whether a response is measured against the other responses to its prompt."""
+        return self.credit in ("leave_one_out", "group_mean", "group_std")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RL:
     """Train a policy against a reward, held to its reference by a KL penalty (InstructGPT, arXiv:2203.02155, step 3)."""
 
-    algorithm: Literal["ppo", "rloo"] = "ppo"    # preset that `settings` starts from
+    algorithm: Literal[
+        "reinforce", "reinforce_mean", "reinforce_critic", "a2c", "ppo", "rloo", "grpo", "dr_grpo", "dapo", "gspo",
+    ] = "ppo"                        # preset that `settings` starts from
     policy: str = "sft"              # model the policy and its reference start as
     reward: str = "reward"           # reward artifact, or file.py:function
     prompts: str = ""                # data set of prompts (or instructions, whose prompts are taken)
@@ -56,10 +79,12 @@ class RL:
     max_new_tokens: int = 64         # a response is cut there
     temperature: float = 1.0         # of sampling; the loss divides its logits by the same
     missing_end_penalty: float = 1.0 # taken off the score of a response that did not end its turn (N+, arXiv:2403.17031)
+    overlong_tokens: int = 0         # the last tokens before the limit cost up to overlong_penalty, linearly (DAPO)
+    overlong_penalty: float = 1.0    # what a response of max_new_tokens loses then
     reward_clip: float = 5.0         # scores, in standard deviations, are kept within +- this
     micro_tokens: int = 2048         # tokens at once in memory
     slots: int = 64                  # responses decoded at the same time
-    settings: dict[str, float] = field(default_factory=dict)     # changes to the preset, by field of Algorithm
+    settings: dict[str, float | str | bool | None] = field(default_factory=dict)   # changes to the preset, by field of Algorithm
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=3e-6, warmup_fraction=0.0, schedule="constant"))
     precision: Precision = "auto"    # auto: bf16 where this processor is faster with it, measured once
@@ -70,3 +95,6 @@ class RL:
             raise ConfigError("rl: steps, prompts_per_step, per_prompt, max_new_tokens, micro_tokens, slots must be >= 1.")
         if self.temperature <= 0 or self.missing_end_penalty < 0 or self.reward_clip <= 0:
             raise ConfigError("rl: temperature and reward_clip must be > 0, missing_end_penalty >= 0.")
+        if not 0 <= self.overlong_tokens <= self.max_new_tokens or self.overlong_penalty < 0:
+            raise ConfigError(f"rl: overlong_tokens {self.overlong_tokens} must be in [0, max_new_tokens] and overlong_penalty "
+                              f"{self.overlong_penalty} >= 0.")

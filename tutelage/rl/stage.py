@@ -11,6 +11,7 @@ from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.datasets import load_dataset, prompts_of, resolve_dataset
 from tutelage.data.loader import permutation
+from tutelage.data.usage import write_used
 from tutelage.generation.engine import Engine
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
@@ -20,12 +21,16 @@ from tutelage.project import Artifact, Project
 from tutelage.protocols import Generate, Score
 from tutelage.records import Prompt, Sample, Sampling
 from tutelage.rl.config import RL
+from tutelage.rl.memory import largest_load
 from tutelage.rl.presets import algorithm
+from tutelage.rl.surrogate import Surrogate
 from tutelage.rl.trainer import PolicyTrainer, _tokens
+from tutelage.runs.checkpoint import Best
 from tutelage.runs.metrics import read_metrics
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
+from tutelage.training.memory import prepare
 from tutelage.training.optimizer import Masters, freeze_layers
 
 SHOWN = ("objective/score", "objective/kl", "rollout/length")
@@ -53,32 +58,35 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
         return done
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
-    policy = load_policy(source.path, precision, value_head=settings.credit == "gae",
+    policy = load_policy(source.path, precision, value_head=settings.has_critic,
                          adapter=config.adapter if config.adapter.rank else None)
     reference = _reference(policy, source.path, precision)
     freeze_layers(policy, config.optimizer.frozen_layers)
-    masters = Masters(policy, config.optimizer, config.steps * settings.epochs * settings.minibatches)
+    updates = config.steps * settings.epochs * settings.minibatches
+    load = largest_load(policy, [template.render_prompt(prompt.messages) for prompt in prompts], config, settings)
+    masters = prepare("rl", policy, load, run, lambda: Masters(policy, config.optimizer, updates),
+                      Surrogate(settings, config.temperature, check_ratio=False))
     trainer = PolicyTrainer(policy, reference, masters, settings, micro_tokens=config.micro_tokens,
-                            temperature=config.temperature, seed=config.seed)
+                            temperature=config.temperature, seed=config.seed, max_new_tokens=config.max_new_tokens)
     loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer)
     console.print(f"rl: {config.algorithm} on {len(prompts)} prompts, {loop.prompts_per_step} x {config.per_prompt} samples "
                   f"a step; precision {precision}")
-    steps(run, {"trainer": trainer}, config.steps, loop.step, "RL", shown=SHOWN)
+    steps(run, {"trainer": trainer}, config.steps, loop.step, "RL", shown=SHOWN, best=Best("objective/score"))
 
     measured = read_metrics(run.metrics)
     facts = {**run.circumstances, "prompts": len(prompts), "steps": config.steps,
              "first_score": measured[0]["objective/score"], "last_score": measured[-1]["objective/score"],
              "last_kl": measured[-1]["objective/kl"]}
-    with project.writing(replace(manifest, facts=facts)) as directory:
-        save_policy(policy, tokenizer, directory)
-        template.save(directory)
+    with project.writing(replace(manifest, facts=facts)) as draft:
+        save_policy(policy, tokenizer, draft.path)
+        template.save(draft.path)
+        if data.artifact is not None:
+            write_used(draft.path, {data.artifact.ref: loop.used()})
         probe = Engine(policy, template, slots=1).generate(prompts[:1], Sampling(max_new_tokens=8))
-        preflight.reload(policy, directory, _tokens(probe, False), precision, value_head=policy.value_head is not None)
-        preflight.train_is_serve(template, directory, (*prompts[0].messages, *probe[0].response))
+        preflight.reload(policy, draft.path, _tokens(probe, False), precision, value_head=policy.value_head is not None)
+        preflight.train_is_serve(template, draft.path, (*prompts[0].messages, *probe[0].response))
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
 
 
 def _reference(policy: Policy, path: Path, precision: str) -> Policy | None:
@@ -109,6 +117,10 @@ class Loop:
         parts = {f"reward/{name}": sum(values) / len(values) for name, values in scores.parts.items()}
         return {"reward/total": sum(scores.total) / len(samples), **parts, **self.trainer.step(samples, shaped)}
 
+    def used(self) -> list[str]:
+        """Ids of the prompts that the steps drew samples for."""
+        return [prompt.id for i in range(self.config.steps) for prompt in self._prompts(i)]
+
     def _prompts(self, i: int) -> list[Prompt]:
         """The step's prompts: the data in a new order each pass. What does not fill a step at the end of a pass is left
         out of it, so that no step holds a prompt twice: its samples would be drawn from the same random numbers.
@@ -120,6 +132,8 @@ class Loop:
 
 
 def _shape(score: float, sample: Sample, config: RL) -> float:
-    """The score that is optimised: clipped, less the penalty for a turn that did not end."""
+    """The score that is optimised: clipped, less the penalties for a turn that did not end and for one near the limit."""
     clipped = max(-config.reward_clip, min(config.reward_clip, score))
-    return clipped - (0.0 if sample.ended else config.missing_end_penalty)
+    over = max(0, len(sample.response_ids) - config.max_new_tokens + config.overlong_tokens)
+    long = config.overlong_penalty * over / config.overlong_tokens if config.overlong_tokens else 0.0
+    return clipped - long - (0.0 if sample.ended else config.missing_end_penalty)

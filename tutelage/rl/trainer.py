@@ -7,37 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tutelage.algorithms import (
-    LossSum,
-    clipped_policy_loss,
-    clipped_value_loss,
-    explained_variance,
-    gae,
-    group_mean,
-    k1,
-    leave_one_out,
-    masked_mean,
-    masked_sum,
-    next_kl_coef,
-    per_token,
-    policy_gradient_loss,
-    token_rewards,
-    whiten,
-)
+from tutelage.algorithms import explained_variance, k1, masked_mean, masked_sum, next_kl_coef
 from tutelage.batch import Rollout, TokenBatch
 from tutelage.errors import RewardError
 from tutelage.models.policy import Policy
 from tutelage.records import Sample
 from tutelage.rl.config import Algorithm
+from tutelage.rl.credit import Credit, informative
+from tutelage.rl.surrogate import Surrogate, averaging
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
-from tutelage.training.loop import MicroBatch, Term, update
+from tutelage.training.loop import MicroBatch, update
 from tutelage.training.optimizer import Masters
 
 
@@ -58,18 +44,19 @@ class PolicyTrainer:
     """
 
     def __init__(self, policy: Policy, reference: Policy | None, masters: Masters, algorithm: Algorithm, *,
-                 micro_tokens: int = 2048, temperature: float = 1.0, seed: int = 0) -> None:
+                 micro_tokens: int = 2048, temperature: float = 1.0, seed: int = 0, max_new_tokens: int = 64) -> None:
         assert reference is not None or policy.has_adapter, "a policy without adapter needs a frozen reference"
         self.policy, self.reference, self.masters, self.algorithm = policy, reference, masters, algorithm
-        self.micro_tokens, self.temperature, self.seed = micro_tokens, temperature, seed
+        self.micro_tokens, self.temperature, self.seed, self.max_new_tokens = micro_tokens, temperature, seed, max_new_tokens
+        self.credit = Credit(algorithm)
         self.kl_coef = algorithm.kl_coef
         self.steps_done = 0
 
     def state(self) -> dict[str, Any]:
-        return {"kl_coef": self.kl_coef, "steps_done": self.steps_done, "masters": self.masters.state()}
+        return {"kl_coef": self.kl_coef, "steps_done": self.steps_done, "mean": self.credit.mean, "masters": self.masters.state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self.kl_coef, self.steps_done = state["kl_coef"], state["steps_done"]
+        self.kl_coef, self.steps_done, self.credit.mean = state["kl_coef"], state["steps_done"], state["mean"]
         self.masters.load_state(state["masters"])
 
     def step(self, samples: Sequence[Sample], scores: Sequence[float]) -> dict[str, float]:
@@ -85,48 +72,47 @@ class PolicyTrainer:
             raise RewardError(f"step got {len(scores)} scores for {len(samples)} samples; wanted one finite number each.")
         packs = self._pack(samples)
         rollout = self._rollout(samples, scores, packs)
-        advantages, returns = self._credit(rollout)
+        advantages, returns = self.credit(rollout, self.kl_coef)
         metrics = self._describe(rollout, returns)
-        updates = []
-        for epoch in range(self.algorithm.epochs):
-            for minibatch in self._minibatches(packs, epoch):
-                batches = [_fields(pack, rollout, advantages, returns) for pack in minibatch]
-                if self._teaches(batches):
-                    objective = Surrogate(self.algorithm, self.temperature, check_ratio=self.masters.steps_done == 0)
-                    updates.append(update(self.policy, self.masters, batches, objective))
+        updates = self._update(packs, self._by_token(rollout, advantages, returns))
         self._adapt_kl(metrics["objective/kl"], len(samples))
         self.steps_done += 1
         return metrics | _mean_by_sb3_names(updates)
+
+    def _by_token(self, rollout: Rollout, advantages: Tensor, returns: Tensor) -> dict[str, Tensor]:
+        """What the loss reads, (B, T) each: the rollout's own, and by which share of the loss each token goes."""
+        kept = informative(rollout) if self.algorithm.drop_equal else torch.ones_like(rollout.scores, dtype=torch.bool)
+        share, count = averaging(self.algorithm.average, rollout.response_mask.sum(1), kept, self.max_new_tokens)
+        return {"old_logprobs": rollout.old_logprobs, "ref_logprobs": rollout.ref_logprobs, "values": rollout.values,
+                "advantages": advantages, "returns": returns, "share": share[:, None].expand_as(advantages),
+                "count": count[:, None].expand_as(advantages)}
+
+    def _update(self, packs: Sequence[Pack], padded: Mapping[str, Tensor]) -> list[dict[str, float]]:
+        """All passes over a rollout, or as many as `target_kl` allows."""
+        a, updates = self.algorithm, []
+        for epoch in range(a.epochs):
+            for minibatch in self._minibatches(packs, epoch):
+                batches = [_fields(pack, padded, self.kl_coef) for pack in minibatch]
+                if self._teaches(batches):
+                    objective = Surrogate(a, self.temperature, check_ratio=self.masters.steps_done == 0)
+                    updates.append(update(self.policy, self.masters, batches, objective))
+                    if a.target_kl is not None and updates[-1].get("approx_kl", 0.0) > 1.5 * a.target_kl:
+                        return updates
+        return updates
 
     def _teaches(self, batches: Sequence[MicroBatch]) -> bool:
         """Whether there is a gradient: a reward that is the same for all samples (often at the start, with rules) gives
         none, and then no step is made, which the optimizer's momentum would turn into noise.
         """
-        return self.algorithm.ent_coef > 0 or any(
+        a = self.algorithm
+        if not any(bool(batch.fields["count"].any()) for batch in batches):
+            return False
+        return a.ent_coef > 0 or (a.kl_in == "loss" and a.kl_coef > 0) or any(
             bool(batch.fields["advantages"].any() or (batch.fields["returns"] != batch.fields["values"]).any())
             for batch in batches)
 
     def _pack(self, samples: Sequence[Sample]) -> list[Pack]:
-        """Neighbours into micro-batches of at most `micro_tokens`, a prompt's samples together where they fit.
-
-        A sample over it stands alone. There are as many packs as minibatches at least, where there are samples enough.
-        """
-        sizes = [(len(sample.prompt_ids), len(sample.response_ids)) for sample in samples]
-        groups, whole = _cut_groups(samples, sizes, self.micro_tokens)
-        budget = min(self.micro_tokens, max(1, whole // self.algorithm.minibatches))
-        if budget < self.micro_tokens:
-            groups, _ = _cut_groups(samples, sizes, budget)
-        runs: list[list[int]] = []
-        room = 0
-        for group in groups:
-            size = sizes[group[0]][0] + sum(sizes[row][1] for row in group)
-            if not runs or size > room:
-                runs.append([])
-                room = budget
-            runs[-1] += group
-            room -= size
-        return [Pack(tuple(run), _tokens([samples[row] for row in run], self.policy.ragged),
-                     tuple(samples[row].id for row in run)) for run in runs]
+        return pack_samples(samples, self.micro_tokens, self.algorithm.minibatches, self.policy.ragged)
 
     @torch.no_grad()
     def _rollout(self, samples: Sequence[Sample], scores: Sequence[float], packs: Sequence[Pack]) -> Rollout:
@@ -137,7 +123,7 @@ class PolicyTrainer:
         mask = torch.zeros(shape, dtype=torch.bool)
         for pack in packs:
             rows = torch.tensor(pack.rows)
-            out = self.policy(pack.tokens, entropy=True, values=self.algorithm.credit == "gae", temperature=self.temperature)
+            out = self.policy(pack.tokens, entropy=True, values=self.algorithm.has_critic, temperature=self.temperature)
             with self.policy.reference() if self.reference is None else nullcontext():
                 reference = self.policy if self.reference is None else self.reference
                 ref[rows] = pack.tokens.pad(reference(pack.tokens, temperature=self.temperature).logprobs, width)
@@ -157,20 +143,6 @@ class PolicyTrainer:
             group_ids=torch.tensor([groups[sample.prompt_ids] for sample in samples]),
             extras={"engine_logprobs": engine, "entropy": entropy,
                     "ended": torch.tensor([sample.ended for sample in samples])})
-
-    def _credit(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
-        """(B, T) advantages and returns of the rollout, whole: never of a minibatch."""
-        a, mask = self.algorithm, rollout.response_mask
-        kl = k1(rollout.old_logprobs, rollout.ref_logprobs)
-        if a.credit == "gae":
-            rewards = token_rewards(rollout.scores, kl, mask, self.kl_coef)
-            advantages, returns = gae(rewards, rollout.values, mask, a.gamma, a.gae_lambda)
-        else:
-            # a bandit: the response is one action, so its score pays its whole KL (arXiv:2402.14740, section 3)
-            totals = rollout.scores - self.kl_coef * masked_sum(kl, mask, dim=1)
-            baseline = leave_one_out if a.credit == "leave_one_out" else group_mean
-            advantages, returns = per_token(baseline(totals, rollout.group_ids), mask), torch.zeros_like(kl)
-        return (whiten(advantages, mask) if a.whiten else advantages), returns
 
     def _minibatches(self, packs: Sequence[Pack], epoch: int) -> list[list[Pack]]:
         """Packs dealt to `minibatches` updates, in another order each epoch; the packs themselves stay as they are."""
@@ -199,39 +171,31 @@ class PolicyTrainer:
             "rollout/ended_fraction": float(rollout.extras["ended"].float().mean()),
             "rollout/engine_mismatch_p99": float(torch.quantile(mismatch, 0.99)),
             **({"train/explained_variance": float(explained_variance(rollout.values, returns, mask))}
-               if self.algorithm.credit == "gae" else {}),
+               if self.algorithm.has_critic else {}),
         }
 
 
-class Surrogate:
-    """The RL objective: policy, value and entropy terms, each counted in response tokens."""
+def pack_samples(samples: Sequence[Sample], micro_tokens: int, minibatches: int, share: bool) -> list[Pack]:
+    """Neighbours into micro-batches of at most `micro_tokens`, a prompt's samples together where they fit.
 
-    def __init__(self, algorithm: Algorithm, temperature: float, check_ratio: bool) -> None:
-        self.algorithm, self.temperature, self.check_ratio = algorithm, temperature, check_ratio
-
-    def counts(self, batch: MicroBatch) -> Mapping[str, float]:
-        count = float(batch.tokens.response_mask.sum())
-        return {"policy": count, "value": count, "entropy": count}
-
-    def terms(self, policy: Policy, batch: MicroBatch) -> Sequence[Term]:
-        a, fields = self.algorithm, batch.fields
-        out = policy(batch.tokens, entropy=a.ent_coef > 0, values=a.credit == "gae", temperature=self.temperature)
-        assert out.logprobs is not None
-        if self.check_ratio:
-            preflight.first_ratio(out.logprobs.detach(), fields["old_logprobs"])
-        if a.clip_range is None:
-            terms = [Term("policy", policy_gradient_loss(out.logprobs, fields["advantages"]))]
-        else:
-            terms = [Term("policy", clipped_policy_loss(out.logprobs, fields["old_logprobs"], fields["advantages"],
-                                                        clip_range=a.clip_range, dual_clip=a.dual_clip))]
-        if out.values is not None:
-            value = clipped_value_loss(out.values, fields["values"], fields["returns"], clip_range=a.value_clip)
-            value = replace(value, stats={"squared_error": value.stats["squared_error"]})
-            terms.append(Term("value", value, a.vf_coef))
-        if out.entropy is not None:
-            count = out.entropy.new_tensor(float(out.entropy.numel()))
-            terms.append(Term("entropy", LossSum(-out.entropy.sum(), count), a.ent_coef))
-        return terms
+    A sample over it stands alone. There are as many packs as minibatches at least, where there are samples enough.
+    """
+    sizes = [(len(sample.prompt_ids), len(sample.response_ids)) for sample in samples]
+    groups, whole = _cut_groups(samples, sizes, micro_tokens)
+    budget = min(micro_tokens, max(1, whole // minibatches))
+    if budget < micro_tokens:
+        groups, _ = _cut_groups(samples, sizes, budget)
+    runs: list[list[int]] = []
+    room = 0
+    for group in groups:
+        size = sizes[group[0]][0] + sum(sizes[row][1] for row in group)
+        if not runs or size > room:
+            runs.append([])
+            room = budget
+        runs[-1] += group
+        room -= size
+    return [Pack(tuple(run), _tokens([samples[row] for row in run], share), tuple(samples[row].id for row in run))
+            for run in runs]
 
 
 def _cut_groups(samples: Sequence[Sample], sizes: Sequence[tuple[int, int]], budget: int) -> tuple[list[list[int]], int]:
@@ -258,20 +222,19 @@ def _tokens(samples: Sequence[Sample], share: bool) -> TokenBatch:
                            lengths if share else None)
 
 
-def _fields(pack: Pack, rollout: Rollout, advantages: Tensor, returns: Tensor) -> MicroBatch:
+def _fields(pack: Pack, padded: Mapping[str, Tensor], kl_coef: float) -> MicroBatch:
     """A pack with what its loss needs, from (B, T) back to its own labels (L,)."""
     rows = torch.tensor(pack.rows)[pack.tokens.sequence_of_label]
     columns = pack.tokens.label_columns()
-    padded = {"old_logprobs": rollout.old_logprobs, "values": rollout.values, "advantages": advantages, "returns": returns}
-    return MicroBatch(tokens=pack.tokens, rows=pack.names,
-                      fields={name: value[rows, columns] for name, value in padded.items()})
+    fields = {name: value[rows, columns] for name, value in padded.items()}
+    return MicroBatch(tokens=pack.tokens, rows=pack.names, fields={**fields, "kl_coef": torch.tensor(kl_coef)})
 
 
-_NAMES = {"policy": "train/policy_loss", "value": "train/value_loss", "entropy": "train/entropy_loss",
+_NAMES = {"policy": "train/policy_loss", "kl": "train/kl_loss", "value": "train/value_loss", "entropy": "train/entropy_loss",
           "clipped": "train/clip_fraction", "approx_kl": "train/approx_kl", "squared_error": "train/value_squared_error"}
 
 
 def _mean_by_sb3_names(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Each metric's mean over the updates of a rollout."""
     return {_NAMES.get(name, f"train/{name}"): sum(each[name] for each in updates) / len(updates)
-            for name in (updates[0] if updates else ())}
+            for name in (updates[0] if updates else ()) if name != "measured"}

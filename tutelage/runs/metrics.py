@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from tutelage import disk
 
 
 class JsonLines:
@@ -14,13 +17,17 @@ class JsonLines:
     def __init__(self, path: Path, first_step: int) -> None:
         kept = [line for line in _lines(path) if line["step"] < first_step]
         draft = path.with_suffix(".draft")
-        draft.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        os.replace(draft, path)
-        self._file = open(path, "a", encoding="utf-8")      # noqa: SIM115 closed by close()
+        with disk.writing(path, "the last checkpoint stands"):
+            draft.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            os.replace(draft, path)
+        self._path = path
+        self._file = open(path, "ab", buffering=0)      # noqa: SIM115 closed by close(), which then has nothing left to write
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
-        self._file.flush()
+        line = (json.dumps({"step": step, **metrics}) + "\n").encode()
+        with disk.writing(self._path, "the last checkpoint stands"):
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
         self._file.close()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -68,6 +69,21 @@ def update(policy: Policy, masters: Masters, batches: Sequence[MicroBatch], obje
     rate = masters.learning_rate
     return {**sums, "grad_norm": masters.step(), "lr": rate,
             "tokens": float(sum(batch.tokens.num_tokens for batch in batches))}
+
+
+def rehearse(policy: Policy, masters: Masters, batch: MicroBatch, objective: Objective) -> float:
+    """Forward and backward of one micro-batch whose gradients are dropped; the seconds it took. No number changes by it:
+    not a weight, not the optimizer, not a random number.
+
+    Raises:
+        TrainingError: if its loss is not finite.
+    """
+    began = time.monotonic()
+    try:
+        _accumulate(policy, [batch], objective, _global_counts([batch], objective, OneRank()))
+    finally:
+        masters.drop_gradients()
+    return time.monotonic() - began
 
 
 def _accumulate(policy: Policy, batches: Sequence[MicroBatch], objective: Objective,

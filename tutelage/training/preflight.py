@@ -16,6 +16,7 @@ from torch import Tensor
 from tutelage.batch import TokenBatch
 from tutelage.data.chat import ChatTemplate, Rendered
 from tutelage.errors import PreflightError
+from tutelage.models.circumstances import give_memory_back
 from tutelage.models.load import load_policy, load_tokenizer
 from tutelage.models.policy import Policy
 
@@ -114,6 +115,7 @@ def engine_parity(engine: Tensor, trainer: Tensor, precision: str) -> float:
 
 def reload(policy: Policy, directory: Path, batch: TokenBatch, precision: str, **heads: bool) -> None:
     """What was saved reloads to the same outputs, heads included (OpenRLHF#873, trl#1379: heads lost)."""
+    give_memory_back()      # what training has freed would stand beside the second copy
     again = load_policy(directory, precision, value_head=heads.get("value_head", False),
                         score_head=heads.get("score_head", False)).to(policy.device)
     with torch.no_grad():

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tutelage.errors import ConfigError
 from tutelage.models.config import Adapter, Precision
+from tutelage.records import AnnotatorKind
 from tutelage.training.config import Optimizer
 
 
@@ -39,6 +40,7 @@ class SFT:
     max_length: int = 1024             # rows longer than this many tokens are dropped or cut, and counted
     too_long: Literal["drop", "cut"] = "drop"    # cut takes the end of the response, and its end-of-turn label
     trained: Literal["all", "last"] = "all"      # which assistant turns of a conversation are labels
+    annotators: tuple[AnnotatorKind, ...] = ()   # whose responses are trained on; several only where asked for
     template: Template = field(default_factory=Template)
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=2e-5))

@@ -21,6 +21,7 @@ from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.datasets import load_dataset, resolve_dataset
 from tutelage.data.loader import Schedule
+from tutelage.data.usage import write_used
 from tutelage.errors import DataError
 from tutelage.lineage import Manifest, content_hash
 from tutelage.models.circumstances import begin_run
@@ -29,11 +30,13 @@ from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
 from tutelage.records import Preference, Thumb
 from tutelage.runs.metrics import read_metrics
+from tutelage.runs.plan import announce
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
 from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import update
+from tutelage.training.memory import load_of, plan_training, try_largest
 from tutelage.training.optimizer import Masters, freeze_layers
 from tutelage.tuning.config import Preferences
 from tutelage.tuning.pairs import Pairs
@@ -42,21 +45,25 @@ from tutelage.tuning.singles import Singles
 REFERENCE = "reference.safetensors"
 
 
-def preference(project: Project, config: Preferences, terms: Sequence[Preference] | None = None,
-               people: Mapping[str, Any] | None = None) -> Artifact:
+def preference(project: Project, config: Preferences, preferences: Sequence[Preference] | None = None,
+               parents: Mapping[str, str] | None = None, people: Mapping[str, Any] | None = None,
+               used: Mapping[str, Sequence[str]] | None = None) -> Artifact:
     """Make the policy `config` asks for, or give the one that was made from just that.
 
     Args:
-        terms: the judgments to train on; None reads the data set `config.data` names.
+        preferences: the judgments to train on; None reads the data set `config.data` names.
+        parents: the samples that were judged, by role, for the manifest.
         people: who judged, for the manifest: annotator id -> {kind, judgments}.
+        used: which of those samples: artifact -> ids.
     Raises:
         DataError: if there is no judgment of the kind the loss needs; ModelError, PreflightError, TrainingError, ResumeError.
     """
     source = resolve(config.model, project)
-    said, origin = _judgments(project, config, terms)
+    said, origin = _judgments(project, config, preferences)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
-    manifest = Manifest(kind="model", name=config.name, stage="dpo", parents={**source.parents("model"), **origin["parents"]},
+    manifest = Manifest(kind="model", name=config.name, stage="dpo",
+                        parents={**source.parents("model"), **(parents or {}), **origin["parents"]},
                         sources={**source.sources("model"), **origin["sources"]}, people=people or {},
                         template=template.sha256, config=to_plain(config), seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
@@ -68,9 +75,12 @@ def preference(project: Project, config: Preferences, terms: Sequence[Preference
     task = _task(said, template, config, policy.ragged)
     console.print(f"{config.loss}: {task.summary}; precision {precision}")
     schedule = Schedule(task.lengths, config.seed, config.epochs, config.batch_tokens, config.micro_tokens)
+    announce(plan_training("dpo", policy, load_of(schedule, task.collate), run), run)
     if config.has_reference:
         remember_reference(task, policy, schedule, run.path / REFERENCE)
     masters = Masters(policy, config.optimizer, len(schedule))
+    load = load_of(schedule, lambda rows: task.batches(policy, [rows])[0])
+    try_largest("dpo", policy, load, run, masters, task)
 
     def step(i: int) -> dict[str, float]:
         batches = task.batches(policy, schedule.micro(i))
@@ -84,15 +94,15 @@ def preference(project: Project, config: Preferences, terms: Sequence[Preference
     measured = read_metrics(run.metrics)
     facts = {**run.circumstances, **task.facts, "steps": len(schedule), "first_loss": measured[0]["loss"],
              "last_loss": measured[-1]["loss"], "annotators": sorted({term.annotator for term in said})}
-    with project.writing(replace(manifest, facts=facts)) as directory:
-        save_policy(policy, tokenizer, directory)
-        template.save(directory)
-        preflight.reload(policy, directory, task.collate([0]).tokens, precision)
+    with project.writing(replace(manifest, facts=facts)) as draft:
+        save_policy(policy, tokenizer, draft.path)
+        template.save(draft.path)
+        rows = {parent.partition("#")[0]: [each.id for each in said] for parent in origin["parents"].values()}
+        write_used(draft.path, {**(used or {}), **rows})
+        preflight.reload(policy, draft.path, task.collate([0]).tokens, precision)
     (run.path / REFERENCE).unlink(missing_ok=True)
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
 
 
 def _judgments(project: Project, config: Preferences,

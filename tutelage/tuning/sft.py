@@ -19,6 +19,7 @@ from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
 from tutelage.data.loader import Schedule, collate
 from tutelage.data.template import TaggedTemplate
 from tutelage.data.truncation import Truncation, fit
+from tutelage.data.usage import write_used
 from tutelage.errors import DataError
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
@@ -32,7 +33,9 @@ from tutelage.seeds import stream_seed
 from tutelage.training import preflight
 from tutelage.training.dropout import adapter_dropout
 from tutelage.training.loop import MicroBatch, Term, update
+from tutelage.training.memory import load_of, prepare
 from tutelage.training.optimizer import Masters, freeze_layers
+from tutelage.tuning.annotators import chosen, sentence
 from tutelage.tuning.config import SFT, Template
 
 
@@ -58,6 +61,7 @@ def sft(project: Project, config: SFT) -> Artifact:
     data = load_dataset(resolve_dataset(project, config.data))
     if data.kind != "instruction":
         raise DataError(f"sft trains on instructions; {config.data} holds records of kind {data.kind}.")
+    data, annotators = chosen(data, config.annotators, config.data)
     tokenizer = load_tokenizer(source.path)
     template = chat_template(config.template, source.path, tokenizer)
     manifest = Manifest(kind="model", name=config.name, stage="sft", parents={**source.parents("model"), **data.parents},
@@ -68,7 +72,7 @@ def sft(project: Project, config: SFT) -> Artifact:
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
     rows, truncation = render_rows(data, template, config)
-    console.print(f"sft: {truncation} (at most {config.max_length} tokens); precision {precision}")
+    console.print(f"sft: {sentence(annotators)}; {truncation} (at most {config.max_length} tokens); precision {precision}")
     preflight.labels(rows)
     preflight.end_of_turn(rows, template, truncation.cut)
     preflight.one_bos(rows, tokenizer.bos_token_id)
@@ -79,30 +83,35 @@ def sft(project: Project, config: SFT) -> Artifact:
     freeze_layers(policy, config.optimizer.frozen_layers)
     names, rendered = list(rows), list(rows.values())
     schedule = Schedule([len(row.ids) for row in rendered], config.seed, config.epochs, config.batch_tokens, config.micro_tokens)
-    masters = Masters(policy, config.optimizer, len(schedule))
     objective = NegativeLogLikelihood()
 
+    def micro_batch(part: Sequence[int]) -> MicroBatch:
+        return MicroBatch(tokens=collate([rendered[index] for index in part], policy.ragged),
+                          rows=tuple(names[index] for index in part))
+
+    masters = prepare("sft", policy, load_of(schedule, micro_batch), run,
+                      lambda: Masters(policy, config.optimizer, len(schedule)), objective)
+
     def step(i: int) -> dict[str, float]:
-        batches = [MicroBatch(tokens=collate([rendered[index] for index in part], policy.ragged),
-                              rows=tuple(names[index] for index in part)) for part in schedule.micro(i)]
+        batches = [micro_batch(part) for part in schedule.micro(i)]
         with adapter_dropout(policy, stream_seed(config.seed, "sft", "dropout", i)):
             return update(policy, masters, batches, objective)
 
     steps(run, {"masters": masters}, len(schedule), step, "SFT", shown=("loss", "lr"))
 
     measured = read_metrics(run.metrics)
-    facts = {**run.circumstances, "rows": len(rows), "steps": len(schedule), "truncation": str(truncation),
-             "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
-    with project.writing(replace(manifest, facts=facts)) as directory:
-        save_policy(policy, tokenizer, directory)
-        template.save(directory)
+    facts = {**run.circumstances, "rows": len(rows), "annotators": annotators, "steps": len(schedule),
+             "truncation": str(truncation), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
+    with project.writing(replace(manifest, facts=facts)) as draft:
+        save_policy(policy, tokenizer, draft.path)
+        template.save(draft.path)
+        if data.artifact is not None:
+            write_used(draft.path, {data.artifact.ref: used(data, rows)})
         first = next(iter(rows.values()))
-        preflight.reload(policy, directory, collate([first], share=False), precision)
-        preflight.train_is_serve(template, directory, data.records[0].messages)
+        preflight.reload(policy, draft.path, collate([first], share=False), precision)
+        preflight.train_is_serve(template, draft.path, data.records[0].messages)
     run.finish()
-    made = project.made_from(manifest.key)
-    assert made is not None
-    return made
+    return draft.artifact
 
 
 def chat_template(declared: Template, path: Any, tokenizer: Any) -> ChatTemplate:
@@ -125,9 +134,15 @@ def render_rows(data: Dataset, template: ChatTemplate, config: SFT) -> tuple[dic
     counts = {"kept": 0, "cut": 0, "dropped": 0}
     for place, record in enumerate(data.records):
         assert isinstance(record, Instruction)
-        whole = template.render(record.messages, config.trained)
+        whole = template.render(record.messages, config.trained, record.tools)
         row = fit(whole, config.max_length, config.too_long)
         counts["dropped" if row is None else "kept" if len(row.ids) == len(whole.ids) else "cut"] += 1
         if row is not None:
             rows[record.id if record.id not in rows else f"{record.id}#{place}"] = row
     return rows, Truncation(**counts)
+
+
+def used(data: Dataset, rows: Mapping[str, Rendered]) -> list[str]:
+    """Ids of the records that `rows` were rendered from: those that were dropped taught nothing."""
+    kept = {*rows, *(name.rpartition("#")[0] for name in rows)}
+    return [record.id for record in data.records if record.id in kept]

@@ -1,0 +1,128 @@
+"""The memory planner of everything that takes gradient steps: what will be resident at the peak, and what goes to the disk.
+
+    plan_training      before the optimizer is made: what each moment of the run will hold
+    announce           says it; refuses where it does not fit
+    rehearse           the largest pack first, nothing learned of it
+
+The peak is the largest of a few moments, each a sum of parts that are known: the policy is in memory already, a float32
+master weighs 4 bytes a trained parameter, AdamW's moments 8, gradients 4. What a forward keeps is measured
+(`models.footprint`); what the head keeps follows from its tiles (`algorithms.logprobs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from tutelage.console import console, duration
+from tutelage.data.loader import Schedule
+from tutelage.models.footprint import (
+    Activations,
+    head_bytes,
+    measure_activations,
+    num_layers,
+    trained_parameters,
+    weight_bytes,
+)
+from tutelage.models.policy import Policy
+from tutelage.runs.directory import Run
+from tutelage.runs.plan import BEFORE, Plan, announce, fits, only_planning, peak_bytes, resident_bytes
+from tutelage.training.loop import MicroBatch, Objective, rehearse
+from tutelage.training.optimizer import Masters
+
+WORKING_LAYERS = 3      # layers' worth of what a forward keeps, alive in the middle of a backward besides what is kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a stage will put through its policy."""
+
+    largest: MicroBatch               # the micro-batch that keeps most
+    accumulates: bool                 # whether a step may have more than one micro-batch
+    num_tokens: int                   # of the whole run, for its time; 0 where nobody knows
+    scores_only: bool = False         # the loss reads scores alone, so no head over the vocabulary is run
+    other: Mapping[str, int] = field(default_factory=dict)      # what lives beside the update, by part: decoding slots
+
+
+def load_of(schedule: Schedule, micro_batch: Callable[[Sequence[int]], MicroBatch], scores_only: bool = False) -> Load:
+    """What a stage with a fixed schedule will put through; `micro_batch` makes one of the indices of its rows."""
+    steps = [schedule.micro(step) for step in range(len(schedule))]
+
+    def size(rows: Sequence[int]) -> int:
+        return sum(schedule.lengths[row] for row in rows)
+
+    every = [rows for step in steps for rows in step]
+    return Load(largest=micro_batch(max(every, key=size)), accumulates=any(len(step) > 1 for step in steps),
+                num_tokens=sum(map(size, every)), scores_only=scores_only)
+
+
+def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
+    """The plan of a stage whose policy is loaded and whose optimizer is not yet made."""
+    activations = measure_activations(policy)
+    held, so_far = resident_bytes(), peak_bytes()
+    trained = trained_parameters(policy)
+    masters = 4 * sum(each.numel() for each in policy.parameters() if each.requires_grad and each.dtype != torch.float32)
+    moments, gradient = 8 * trained, 4 * trained
+    resumed = any(run.checkpoints.glob("step-*"))
+    tokens = load.largest.tokens
+    kept = activations.of(tokens)
+    head = 0 if load.scores_only else head_bytes(policy, int(tokens.response_mask.sum()))
+    base = {"the process, data and weights": held, "master weights": masters, "optimizer moments": moments}
+    peaks = [
+        {**base, "activations": kept, "head over the vocabulary": head, "gradients": gradient if load.accumulates else 0,
+         "working space": _working(policy, activations, tokens.num_tokens)},
+        {**base, "gradients": gradient, "weights before the first step": gradient},
+        {**base, **load.other},
+        {**base, "the saved model, read again": 2 * weight_bytes(policy)},
+        {**base, "the checkpoint, read again": masters + moments if resumed else 0},
+    ]
+    peak = max(peaks, key=lambda parts: sum(parts.values()))
+    peak[BEFORE] = max(0, so_far - sum(peak.values()))
+    checkpoint = (gradient if masters else weight_bytes(policy, trained_only=True)) + moments
+    disk = {"checkpoints: two, the best one and a new one": 4 * checkpoint, "the artifact": weight_bytes(policy)}
+    return Plan(stage=stage, memory={name: size for name, size in peak.items() if size}, disk=disk, held=held,
+                remedy=_remedy(load, kept, gradient + moments + masters))
+
+
+def _working(policy: Policy, activations: Activations, tokens: int) -> int:
+    return int(WORKING_LAYERS * activations.per_token * tokens / num_layers(policy))
+
+
+def _remedy(load: Load, kept: int, learning: int) -> str:
+    tokens = load.largest.tokens.num_tokens
+    if kept > learning:
+        return (f"Most of it grows with the tokens that are in memory at once ({tokens:,} now): lower micro_tokens, and "
+                "max_length where one row is longer than that.")
+    return ("Most of it belongs to the trained weights: train an adapter (--adapter.rank 8), freeze layers "
+            "(--optimizer.frozen-layers), or take a smaller model.")
+
+
+def prepare(stage: str, policy: Policy, load: Load, run: Run, optimizer: Callable[[], Masters], objective: Objective) -> Masters:
+    """State the plan, make the optimizer, and try the largest micro-batch, so that what would run out does so at once.
+
+    A run that goes on has tried it. Under `--plan` the trial's pace is part of the plan, and nothing is trained.
+
+    Raises:
+        PlanError: if the run does not fit; Planned: under `--plan`; TrainingError: if a loss is not finite.
+    """
+    plan = plan_training(stage, policy, load, run)
+    if not (only_planning() and fits(plan, run)):
+        announce(plan, run)
+    masters = optimizer()
+    seconds = try_largest(stage, policy, load, run, masters, objective)
+    if only_planning():
+        announce(replace(plan, seconds=seconds), run)
+    return masters
+
+
+def try_largest(stage: str, policy: Policy, load: Load, run: Run, masters: Masters, objective: Objective) -> float | None:
+    """Rehearse the largest micro-batch, unless the run goes on and has done so; seconds the run will take, where known."""
+    if any(run.checkpoints.glob("step-*")):
+        return None
+    size = load.largest.tokens.num_tokens
+    seconds = rehearse(policy, masters, load.largest, objective) / size * load.num_tokens
+    pace = f"; at its pace the run takes about {duration(seconds)}" if seconds else ""
+    console.print(f"{stage}: the largest pack, {size:,} tokens, was tried first and fits{pace}")
+    return seconds or None
