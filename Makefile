@@ -8,10 +8,12 @@ PIP := -m pip install --disable-pip-version-check --quiet
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
 # Debian packages that some tests use, installed where that is allowed.
-DEBIAN ?= postgresql
+DEBIAN ?= postgresql chromium fonts-noto-cjk
 
 DEMO_PROJECT ?= demo
 DEMO_ARGS ?=
+STUDIO_PROJECT ?= demo
+STUDIO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
 
@@ -48,6 +50,7 @@ check: $(STAMP)
 # Pages that are written from the code.
 docs: $(STAMP)
 	$(PY) docs/generate.py
+	PYTHONPATH=. $(PY) docs/privacy_table.py
 
 bench: $(STAMP)
 	@test -f bench/__main__.py || { echo "make bench: there is no bench/ in this checkout, so nothing was measured."; exit 1; }
@@ -69,5 +72,5 @@ $(FLOOR_STAMP): pyproject.toml .ci/floors.py Makefile
 floors: $(FLOOR_STAMP)
 	$(FLOOR_VENV)/bin/python -m pytest -q -m "not slow" $(TEST_ARGS)
 
-studio:
-	@echo "make studio: the studio room is not built yet."; exit 1
+studio: $(STAMP)
+	$(VENV)/bin/tutelage studio --project $(STUDIO_PROJECT) $(STUDIO_ARGS)

@@ -24,9 +24,9 @@ LEVELS = {
         7: "route commands erasing verification stages",
         6: "api repeats studio serving scaling governance",
         5: "tuning rewards rl evaluation feedback synthesis web",
-        4: "generation training text_metrics",
+        4: "generation training",
         3: "store data models",
-        2: "algorithms batch project runs statistics reporting sandbox privacy",
+        2: "algorithms batch project runs statistics reporting sandbox privacy text_metrics",
         1: "records config toml comments ledger lineage protocols console options seeds disk",
         0: "errors",
     }.items()

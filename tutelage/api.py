@@ -74,7 +74,7 @@ def reward(project: str | Path | Project, **settings: Any) -> Artifact:
     """Train a reward model; settings as in `rewards.config.RewardModel`. `data="feedback"` takes the project's judgments."""
     config = from_plain(RewardModel, settings)
     with (opened := _open(project, "reward", settings)).lock():
-        gathered = _feedback(opened, config.data)
+        gathered = _feedback(opened, config.data, config.aggregation)
         return train_reward(opened, config, **(origin(gathered) if gathered else {}))
 
 
@@ -112,12 +112,12 @@ def resolve_reward(project: Project, reward: str | Function) -> tuple[Score, dic
     return RewardScorer.load(artifact.path, str(artifact.manifest.facts["precision"])), {"reward": artifact.parent_ref}, {}
 
 
-def _feedback(project: Project, data: str) -> Gathered | None:
+def _feedback(project: Project, data: str, method: str = "vote") -> Gathered | None:
     """The project's own judgments and where they come from, where `data` asks for these."""
     if data != "feedback":
         return None
     with Store.open(project.store_place) as store:
-        return gather(project, store)
+        return gather(project, store, method=method)
 
 
 def _source(function: Function) -> str:

@@ -9,6 +9,7 @@
     ├── ModelError (ValueError)         a model that is missing, unreachable, corrupt or of the wrong kind
     ├── RewardError (ValueError)        a reward that is not finite or not one number a sample
     ├── StoreError (ValueError)         the feedback database refused
+    │   └── StoreUnavailable            it is locked, full, read-only or out of reach just now
     ├── ProjectError (ValueError)       no project here, or not a usable one
     │   └── LockedError                 another command is at work in this project
     ├── ArtifactError (ValueError)      an artifact that is missing, changed or half of one
@@ -57,6 +58,10 @@ class RewardError(TutelageError, ValueError):
 
 
 class StoreError(TutelageError, ValueError):
+    pass
+
+
+class StoreUnavailable(StoreError):
     pass
 
 

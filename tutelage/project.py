@@ -105,8 +105,8 @@ class Project:
     """A directory all commands work inside. Make one with `init`, find one with `open`."""
 
     root: Path
-    asked: Asked = field(default_factory=Asked, compare=False)
     store_url: str = ""                # of --store; "" leaves it to tutelage.toml
+    asked: Asked = field(default_factory=Asked, compare=False)
 
     @classmethod
     def init(cls, directory: Path) -> Project:
@@ -132,9 +132,9 @@ class Project:
         if directory is not None:
             if not (directory / MARKER).is_file():
                 raise ProjectError(f"{directory} is not a project: it has no {MARKER}. Make one: tutelage init {directory}")
-            return cls(directory.resolve(), store_url=store_url)
+            return cls(directory.resolve(), store_url)
         here = Path.cwd()
-        return cls(next((each for each in (here, *here.parents) if (each / MARKER).is_file()), here), store_url=store_url)
+        return cls(next((each for each in (here, *here.parents) if (each / MARKER).is_file()), here), store_url)
 
     @property
     def store_path(self) -> Path:

@@ -126,7 +126,10 @@ def _named(text: str) -> str:
 
 
 class Record:
-    """What a file's row or a judgment becomes. As JSON a field at its default is left out."""
+    """What a file's row or a judgment becomes. As JSON a field at its default is left out.
+
+    Mappings (`meta`, `scores` …) count in comparisons but not in the hash, so that records can be keys.
+    """
 
     __slots__ = ()
 
@@ -220,12 +223,15 @@ class Prompt(Record):
 class Instruction(Record):
     """A conversation whose assistant turns are wanted responses; the last message is one of them.
 
-    `annotator` says who wrote the responses, `tools` holds JSON schemas of what the assistant may call.
+    `annotator` and `person` say who wrote the responses, `judgment_ids` in which of the store's rows, `tools` holds JSON
+    schemas of what the assistant may call.
     """
 
     id: str
     messages: Messages
     annotator: AnnotatorKind = "human"
+    person: str = ""
+    judgment_ids: tuple[str, ...] = ()
     tools: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -307,6 +313,25 @@ class Thumb(_Term):
 RECORD_TYPES: Mapping[str, type[Record]] = {
     "instruction": Instruction, "preference": Preference, "prompt": Prompt, "document": Document, "label": Label,
     "ranking": Ranking, "rating": Rating, "thumb": Thumb}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Critique(_Term):
+    """What somebody said of a response in words; of the prompt or of all that was shown, where there is no response."""
+
+    text: str
+    response: Messages = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked(_Term):
+    """A response and the passages somebody marked in it: `{start, end, mark}`, and a `note` where there is one.
+
+    Offsets count Unicode code points of the response's text, from 0; `end` is the first one behind the passage.
+    """
+
+    response: Messages
+    marks: tuple[Mapping[str, Any], ...] = field(hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from tutelage.data.datasets import builtin_names, builtin_path, load_dataset, resolve_dataset, write_dataset
-from tutelage.data.fingerprints import held_out, merkle_root, prompt_key, row_hash
+from tutelage.data.fingerprints import merkle_root, prompt_key, row_hash
 from tutelage.data.sources import read_file
+from tutelage.data.splits import held_out
 from tutelage.errors import ArtifactError, ConfigError, DataError
 from tutelage.project import Project
 

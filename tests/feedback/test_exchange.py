@@ -11,7 +11,8 @@ from tutelage.data.sources import read_file
 from tutelage.errors import StoreError, UsageError
 from tutelage.feedback.aggregation import preferences
 from tutelage.feedback.commands import feedback
-from tutelage.feedback.exchange import export_preferences, import_preferences
+from tutelage.feedback.exchange.giving import export_preferences
+from tutelage.feedback.exchange.taking import import_preferences
 from tutelage.feedback.scripted import enroll, judge, panel
 from tutelage.options import Options
 from tutelage.project import Project
@@ -113,8 +114,8 @@ def test_the_command_imports_counts_and_exports(tmp_path: Path, options: Options
     assert feedback(["stats"], options)["current"] == {"comparison": {"model": 1}}
     assert "model" in capsys.readouterr().out
     out = tmp_path / "out.jsonl"
-    assert feedback(["export", "--to", str(out)], options)["num_preferences"] == 1
-    assert json.loads(out.read_text())["chosen"] == [{"role": "assistant", "content": "So."}]
+    assert feedback(["export", "--to", str(out)], options)["num_rows"] == 1
+    assert json.loads(out.read_text())["chosen"] == "So."
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path, options: Options) -> None:

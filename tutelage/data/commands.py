@@ -1,4 +1,4 @@
-"""`tutelage data import | export | show | list`."""
+"""`tutelage data import | export | show | list`; check and clean are in `cleaning_commands`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage.console import console
-from tutelage.data import exporting, importing
+from tutelage.data import cleaning_commands, exporting, importing
 from tutelage.data.datasets import Dataset, builtin_names, load_dataset, resolve_dataset
 from tutelage.data.dump import legend, paint, printable, token_lines
 from tutelage.errors import DataError, ModelError, UsageError
@@ -28,7 +28,8 @@ def data(arguments: list[str], options: Options) -> dict[str, Any]:
     """Run one of the sub-commands; the result is what `--json` prints."""
     words = _parser().parse_args(arguments)
     commands: Mapping[str, Callable[[argparse.Namespace, Options], dict[str, Any]]] = {
-        "import": importing.run, "export": exporting.run, "show": _show, "list": _list}
+        "import": importing.run, "export": exporting.run, "show": _show, "list": _list, "check": cleaning_commands.check,
+        "clean": cleaning_commands.clean}
     return commands[words.command](words, options)
 
 
@@ -38,8 +39,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="tutelage data", description="Import, export, show and list data sets.", epilog=COMMON_HELP)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="import | export | show | list")
+    parser = _Parser(prog="tutelage data", description="Import, export, show, list, check and clean data sets.",
+                     epilog=COMMON_HELP)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="import | export | show | list | check | clean")
     importing.add_parser(commands)
     exporting.add_parser(commands)
     showing = commands.add_parser("show", help="print rows, or tokens and which are trained on", epilog=COMMON_HELP)
@@ -48,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("--model", metavar="M", help=f"whose tokenizer: directory or name (default {DEFAULT_MODEL})")
     showing.add_argument("--rows", type=int, default=3, metavar="N", help="how many rows (default 3)")
     showing.add_argument("--split", choices=("train", "heldout"), default="train")
+    cleaning_commands.add_parsers(commands)
     commands.add_parser("list", help="the project's data sets and the built-in ones", epilog=COMMON_HELP)
     return parser
 

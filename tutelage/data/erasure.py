@@ -18,6 +18,7 @@ from typing import Any
 
 from tutelage.data.fingerprints import ROWS, read_lines, text_file
 from tutelage.data.usage import used_rows
+from tutelage.data.vault import forget
 from tutelage.errors import DataError, ResumeError
 from tutelage.ledger import Ledger
 from tutelage.lineage import file_hash
@@ -77,11 +78,11 @@ def _ids(artifact: Artifact, wanted: Callable[[Mapping[str, Any]], bool]) -> lis
 def _spread(erasure: Erasure, artifacts: Iterable[Artifact]) -> bool:
     """Take the children of what is known so far in; whether there were new ones."""
     grown = False
+    there = {artifact.ref: artifact for artifact in artifacts}
     for artifact in artifacts:
         for parent in (each.partition("#")[0] for each in artifact.manifest.parents.values()):
             if parent in erasure.holders and artifact.ref not in erasure.holders:
-                gone = set(erasure.holders[parent])
-                quoting = _ids(artifact, lambda line, gone=gone: line["id"] in gone or bool(gone & set(line.get("of", ()))))  # type: ignore[misc]
+                quoting = _ids(artifact, _quotes(there[parent], set(erasure.holders[parent])))
                 if quoting:
                     erasure.holders[artifact.ref] = quoting
                     grown = True
@@ -89,6 +90,12 @@ def _spread(erasure: Erasure, artifacts: Iterable[Artifact]) -> bool:
                 erasure.descendants[artifact.ref] = why
                 grown = True
     return grown
+
+
+def _quotes(parent: Artifact, gone: set[str]) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a line of a child's `rows.jsonl` is one of the parent's rows that go, was made of some, or is one redacted."""
+    hashes = {line["hash"] for line in read_lines(parent.path / ROWS) if line["id"] in gone}
+    return lambda line: line["id"] in gone or bool(gone & set(line.get("of", ()))) or line.get("origin") in hashes
 
 
 def _why(erasure: Erasure, artifact: Artifact, parent: str) -> str:
@@ -165,6 +172,8 @@ def finish(project: Project) -> Erasure | None:
     for ref, rows in erasure.holders.items():
         if ref in there:
             files[ref], tombstones[ref] = _take_out(there[ref], set(rows))
+    stones = [stone for each in tombstones.values() for stone in each]
+    forget(project, {stone[name] for stone in stones for name in ("hash", "origin") if name in stone})
     for ref, names in ((ref, names) for ref, names in erasure.withdrawn.items() if ref in there):
         for name in names:
             (there[ref].path / name).unlink(missing_ok=True)
@@ -180,7 +189,8 @@ def _take_out(artifact: Artifact, rows: set[str]) -> tuple[dict[str, str | None]
     for name in names:
         _rewrite(artifact.path / name, lambda line: None if json.loads(line)["id"] in rows else line)
     _rewrite(artifact.path / ROWS, lambda line: _tombstone(line, rows))
-    stones = [{"id": line["id"], "hash": line["hash"]} for line in lines if line["id"] in rows]
+    told = {"id", "hash", "origin"}
+    stones = [{name: each for name, each in line.items() if name in told} for line in lines if line["id"] in rows]
     return {name: file_hash(artifact.path / name) for name in (*names, ROWS)}, stones
 
 

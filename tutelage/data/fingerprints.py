@@ -6,44 +6,28 @@ import hashlib
 import hmac
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tutelage.data.texts import prompt_messages, prompt_text
 from tutelage.errors import ArtifactError
 from tutelage.lineage import canonical_json
 from tutelage.project import Artifact
-from tutelage.records import Document, Label, Message, Prompt, Record
+from tutelage.records import Record
 
 ROWS = "rows.jsonl"      # of an artifact that lists its rows: one line a row, in the order of its row files
 
 
 def prompt_key(record: Record) -> str:
-    """What makes two records ask the same, blanks and width of characters aside: the first thing the user says, of a record
-    without a prompt its whole text.
+    """What makes two records ask the same: the first thing the user says, blanks and width of characters aside.
+
+
+    A document or a labelled text is its own prompt.
     """
-    if isinstance(record, Document | Label):
-        return " ".join(unicodedata.normalize("NFKC", record.text).split())
-    messages: Sequence[Message] = record.messages if isinstance(record, Prompt) else record.prompt      # type: ignore[attr-defined]
-    asked = next((message.text for message in messages if message.role == "user"), "")
+    messages = prompt_messages(record)
+    asked = next((message.text for message in messages if message.role == "user"), "") if messages else prompt_text(record)
     return " ".join(unicodedata.normalize("NFKC", asked).split())
-
-
-def held_out(keys: Iterable[str], ratio: float, seed: int) -> set[str]:
-    """Which prompts are held out: a share of about `ratio`, by a hash of each prompt alone.
-
-    So a prompt stays on its side when the file is re-ordered or grows, and equal prompts never stand on both. A side
-    that would be empty gets the prompt nearest to it.
-    """
-    places = {key: int(hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()[:13], 16) / 16**13
-              for key in keys}
-    chosen = {key for key, place in places.items() if place < ratio}
-    if ratio > 0 and len(places) > 1:
-        if not chosen:
-            chosen = {min(places, key=lambda key: places[key])}
-        elif len(chosen) == len(places):
-            chosen.discard(max(places, key=lambda key: places[key]))
-    return chosen
 
 
 def row_hash(value: Mapping[str, Any], salt: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from tutelage.data.fields import (
     COMMON,
     RowObject,
-    annotator_of,
     first_of,
     given_id,
     judged,
@@ -174,8 +173,9 @@ def _instruction(row: RowObject, conversation: Messages, annotator: AnnotatorKin
     if row.get("system"):
         conversation = system_first(row, conversation)
     check_conversation(conversation, ends="assistant")
+    said = judged(row, annotator)
     return Instruction(id=given_id(row) or messages_id("instruction", conversation), messages=conversation,
-                       annotator=annotator_of(row, annotator), tools=tools_of(row),
+                       annotator=said["annotator"], person=said["person"], judgment_ids=said["judgment_ids"], tools=tools_of(row),
                        meta={**meta_of(row, known), INPUT_CHARS: further} if further else meta_of(row, known))
 
 

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from tutelage.data.erasure import is_erased
-from tutelage.data.fingerprints import held_out, prompt_key
+from tutelage.data.fingerprints import prompt_key
 from tutelage.data.formats import FORMATS, READER
 from tutelage.data.sources import Readable
+from tutelage.data.splits import SPLIT_RULE, held_out
 from tutelage.data.writing import content_id
 from tutelage.errors import ConfigError, DataError
 from tutelage.lineage import Manifest
@@ -53,7 +54,8 @@ def write_dataset(project: Project, name: str, sources: Sequence[Readable], spli
     manifest = Manifest(
         kind="dataset", name=name, stage="import", seeds={"split": seed}, facts=facts,
         sources={file: each.sha256 for file, each in zip(names, sources, strict=True)},
-        config={"reader": READER, "split_ratio": split_ratio, "formats": [each.format for each in sources],
+        config={"reader": READER, "split_ratio": split_ratio, **({"split_rule": SPLIT_RULE} if split_ratio > 0 else {}),
+                "formats": [each.format for each in sources],
                 "asked": [dict(each.asked) for each in sources]})
     if (existing := project.made_from(manifest.key)) is not None:
         return existing

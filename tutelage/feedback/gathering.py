@@ -24,14 +24,18 @@ class Gathered:
     left_out: int                                # judgments that concern erased rows
 
 
-def gather(project: Project, store: Store, annotator: AnnotatorKind | None = None) -> Gathered:
-    """Every current preference in the store, but for those over samples that an erasure concerns."""
+def gather(project: Project, store: Store, annotator: AnnotatorKind | None = None, method: str = "vote") -> Gathered:
+    """Every current preference in the store, but for those over samples that an erasure concerns.
+
+    Args:
+        method: how judgments of one pair become one label, as in `aggregation.preferences`.
+    """
     gone = erased_samples(project, store)
     judged = {sample for judgment in store.judgments(annotator=annotator) for sample in judgment.samples}
     used = {artifact: sorted(found) for artifact in project.artifacts("samples") if (found := _samples(artifact) & judged - gone)}
     roles = ["samples"] if len(used) == 1 else [f"samples {number}" for number in range(1, len(used) + 1)]
     left_out = sum(bool(gone & set(judgment.samples)) for judgment in store.judgments(annotator=annotator))
-    return Gathered(terms=preferences(store, annotator, gone), people=people(store, gone), left_out=left_out,
+    return Gathered(terms=preferences(store, annotator, gone, method=method), people=people(store, gone), left_out=left_out,
                     parents={role: artifact.parent_ref for role, artifact in zip(roles, used, strict=True)},
                     used={artifact.ref: ids for artifact, ids in used.items()})
 

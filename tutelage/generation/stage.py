@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from tutelage.config import to_plain
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.datasets import load_dataset, prompts_of, resolve_dataset
 from tutelage.data.fingerprints import ROWS, fingerprint, merkle_root
-from tutelage.errors import ArtifactError
 from tutelage.generation import config as configs
 from tutelage.generation.engine import Engine
 from tutelage.generation.memory import plan_sampling
+from tutelage.generation.samples import SAMPLES_FILE, by_prompt, load_samples
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve
@@ -25,7 +25,7 @@ from tutelage.runs.plan import announce
 from tutelage.runs.signals import stop_if_asked
 from tutelage.runs.steps import steps
 
-SAMPLES_FILE = "samples.jsonl"
+__all__ = ["SAMPLES_FILE", "Collected", "by_prompt", "load_samples", "sample"]
 
 
 class Collected:
@@ -82,24 +82,3 @@ def sample(project: Project, config: configs.Sample, label: str = "Sampling") ->
 def _write_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(json.dumps(value, ensure_ascii=False) + "\n" for value in values)
-
-
-def load_samples(artifact: Artifact) -> list[Sample]:
-    """The samples of an artifact, in order.
-
-    Raises:
-        ArtifactError: if it holds none, or a row is damaged.
-    """
-    try:
-        with open(artifact.path / SAMPLES_FILE, encoding="utf-8") as file:
-            return [Sample.from_json(json.loads(line)) for line in file]
-    except (OSError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{artifact.ref} holds no samples that can be read: {error}.") from None
-
-
-def by_prompt(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    """Samples of each prompt, by prompt id."""
-    groups: dict[str, list[Sample]] = {}
-    for each in samples:
-        groups.setdefault(each.prompt.id, []).append(each)
-    return groups

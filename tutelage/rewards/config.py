@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tutelage.errors import ConfigError
 from tutelage.models.config import Adapter, Precision
 from tutelage.training.config import Optimizer
+
+Aggregation = Literal["vote", "reliability"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +18,7 @@ class RewardModel:
 
     model: str = "sft"             # where the trunk comes from: usually the SFT model
     data: str = "feedback"         # feedback, for the project's own judgments, or a data set of preferences
+    aggregation: Aggregation = "vote"      # of the project's own judgments: each judge counts one, or by their reliability
     name: str = "reward"           # name of the reward artifact that is made
     layers: int = 0                # blocks of the trunk that are kept, from the input on; 0 keeps all
     epochs: int = 1                # passes over the pairs; more than one soon overfits

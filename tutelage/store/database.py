@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tutelage.errors import StoreError
+from tutelage.errors import StoreError, StoreUnavailable
 from tutelage.store.turns import Turns
 
 BUSY_TIMEOUT_S = 15.0      # 5 s proved too short with twenty writers
@@ -72,8 +72,8 @@ class Database:
                 if self._turns is not None:
                     held.enter_context(self._turns.mine(self.busy_timeout_s))
             except TimeoutError:
-                raise StoreError(f"{self.where} is locked: another thread has been writing to it for too long. Try again "
-                                 "when it is done; nothing of this was kept.") from None
+                raise StoreUnavailable(f"{self.where} is locked: another thread has been writing to it for too long. Try again "
+                                       "when it is done; nothing of this was kept.") from None
             yield
 
     @contextmanager
@@ -85,8 +85,8 @@ class Database:
             raise StoreError(f"a text for {self.where} is not valid Unicode: {error.reason} at {error.start}. Nothing "
                              "was kept; mend the text and send it again.") from None
         except PoolTimeout:
-            raise StoreError(f"{self.where} is busy: too many are at it at once. Try again; nothing of this was "
-                             "kept.") from None
+            raise StoreUnavailable(f"{self.where} is busy: too many are at it at once. Try again; nothing of this was "
+                                   "kept.") from None
         except Exception as error:
             said = error.orig if isinstance(error, DBAPIError) else error
             words = self.flavour.in_words(said, self.where)

@@ -52,8 +52,11 @@ def judgment(connection: Connection, row: Mapping[str, Any], answer: Mapping[str
                                   .order_by(item_samples.c.position)).scalars())
     shown = tuple(own[place] for place in json.loads(row["shown"]))
     guideline, before = json.loads(asked["terms"])["guideline"], row["judgment_id"]
-    rows.plain_json(answer, "an answer")
-    name = record_id("judgment", row["id"], shown, dict(answer), guideline, before)
+    try:
+        name = record_id("judgment", row["id"], shown, dict(answer), guideline, before)
+    except ValueError as error:
+        raise StoreError(f"the answer to task {row['id']!r} cannot be kept: {error}. Its values must be plain, finite "
+                         "JSON.") from None
     return Judgment(id=name, kind=asked["kind"], annotator_id=row["person_id"], annotator=asked["annotator"],
                     prompt=rows.prompt_from_row(asked), samples=shown, answer=dict(answer), guideline=guideline,
                     supersedes=before)

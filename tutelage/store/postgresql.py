@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from tutelage.errors import StoreError
+from tutelage.errors import StoreError, StoreUnavailable
 from tutelage.store import schema
 from tutelage.store.database import Database, Flavour
 
@@ -80,13 +80,13 @@ def in_words(error: BaseException | None, where: str) -> StoreError | None:
     if "NUL" in said:
         return StoreError(f"a text for {where} holds a NUL character, which PostgreSQL cannot keep. Nothing was kept.")
     if state in ("55P03", "40P01"):                 # lock_timeout, deadlock
-        return StoreError(f"{where} is locked: others have been writing to it for too long. Try again; nothing of this "
+        return StoreUnavailable(f"{where} is locked: others have been writing to it for too long. Try again; nothing of this "
                           "was kept.")
     if state in ("42501", "25006"):
-        return StoreError(f"{where} is read-only for this user: {said}. Grant it the right to write.")
+        return StoreUnavailable(f"{where} is read-only for this user: {said}. Grant it the right to write.")
     if state.startswith("53"):
-        return StoreError(f"{where} has run out of something: {said}. Nothing of this was kept.")
+        return StoreUnavailable(f"{where} has run out of something: {said}. Nothing of this was kept.")
     if isinstance(error, psycopg.OperationalError):
-        return StoreError(f"{where} cannot be reached: {said}. Check that the server runs and the URL is right; nothing "
+        return StoreUnavailable(f"{where} cannot be reached: {said}. Check that the server runs and the URL is right; nothing "
                           "of this was kept.")
     return None

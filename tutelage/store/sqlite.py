@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from tutelage.errors import StoreError
+from tutelage.errors import StoreError, StoreUnavailable
 from tutelage.store import schema
 from tutelage.store.database import Database, Flavour
 
@@ -106,5 +106,5 @@ def in_words(error: BaseException | None, where: str) -> StoreError | None:
         return StoreError(f"{where} refused to change what was said: {error}. A changed mind is a new "
                           "judgment that supersedes.")
     if (code & 0xFF) in words:                       # the low byte is the error, the rest its variant
-        return StoreError(words[code & 0xFF])
+        return StoreUnavailable(words[code & 0xFF])
     return None

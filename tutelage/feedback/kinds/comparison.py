@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tutelage.errors import DataError
+from tutelage.feedback.asked import OPEN, Action, Asked, keys_of, origin, shown
 from tutelage.records import Judgment, Preference, Sample, messages_to_json, record_id
 
 NAME = "comparison"
-NUM_SAMPLES = 2
+NUM_SAMPLES = (2, 2)
 GUIDELINE = "comparison-1"
 WINNERS = ("a", "b", "tie", "both_bad", "cannot_judge")    # "a" is the sample shown first
 QUESTION = {"en": "Which response is better?", "zh-CN": "哪个回答更好？"}
@@ -36,7 +37,25 @@ ANSWER_SCHEMA = {
 }
 
 
-def check_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
+def _winner(key: str, winner: str, strength: int) -> Action:
+    english = ("slightly", "clearly", "far")[strength - 1]
+    chinese = ("略好", "明显更好", "好得多")[strength - 1]
+    return Action(key, {"en": f"{winner.upper()} is {english} better", "zh-CN": f"{winner.upper()} {chinese}"},
+                  {"winner": winner, "strength": strength})
+
+
+# One key a decision, strength and all: the further out on the row, the surer.
+ACTIONS = {
+    "a_far": _winner("1", "a", 3), "a_clearly": _winner("2", "a", 2), "a_slightly": _winner("3", "a", 1),
+    "tie": Action("4", {"en": "tie", "zh-CN": "平局"}, {"winner": "tie"}),
+    "b_slightly": _winner("5", "b", 1), "b_clearly": _winner("6", "b", 2), "b_far": _winner("7", "b", 3),
+    "both_bad": Action("8", {"en": "both bad", "zh-CN": "都不好"}, {"winner": "both_bad"}),
+    "cannot_judge": Action("0", {"en": "cannot judge", "zh-CN": "无法判断"}, {"winner": "cannot_judge"}),
+}
+KEYS = keys_of(ACTIONS)
+
+
+def check_answer(answer: Mapping[str, Any], asked: Asked = OPEN) -> dict[str, Any]:
     """`{winner, strength}` for a winner, `{winner}` for the rest.
 
     Raises:
@@ -56,18 +75,12 @@ def check_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {"winner": winner, "strength": strength}
 
 
-def to_preferences(judgment: Judgment, samples: Mapping[str, Sample]) -> list[Preference]:
+def terms(judgment: Judgment, samples: Mapping[str, Sample]) -> list[Preference]:
     """At most one term. A winner is chosen with label 1 and a margin of 0, 0.5 or 1 by strength; a tie has label 0.5;
     "both bad", "cannot judge" and two equal texts say nothing about which is better.
-
-    Raises:
-        DataError: if the answer is none, or a sample is not given.
     """
     answer = check_answer(judgment.answer)
-    try:
-        first, second = (samples[id] for id in judgment.samples)
-    except KeyError as missing:
-        raise DataError(f"judgment {judgment.id!r} is about sample {missing}, which was not given.") from None
+    first, second = shown(judgment, samples)
     winner = answer["winner"]
     if winner in ("both_bad", "cannot_judge") or first.text == second.text:
         return []
@@ -76,4 +89,9 @@ def to_preferences(judgment: Judgment, samples: Mapping[str, Sample]) -> list[Pr
     name = record_id("preference", messages_to_json(judgment.prompt.messages), chosen.text, rejected.text, label,
                      margin, judgment.annotator, [judgment.id])
     return [Preference(id=name, prompt=judgment.prompt.messages, chosen=chosen.response, rejected=rejected.response,
-                       margin=margin, label=label, annotator=judgment.annotator, judgment_ids=(judgment.id,))]
+                       margin=margin, label=label, **origin(judgment))]
+
+
+def in_words(answer: Mapping[str, Any], language: str = "en") -> str:
+    said = check_answer(answer)
+    return next(action.words[language] for action in ACTIONS.values() if action.answer == said)
