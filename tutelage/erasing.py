@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any, NoReturn
 
 from tutelage.console import console
@@ -33,7 +34,7 @@ def erase(arguments: list[str], options: Options) -> dict[str, Any]:
     parser.add_argument("--reason", default="", help="kept in the log for good, so without personal data: a case number")
     parser.add_argument("--plan", action="store_true", help="say what would be erased and what descends from it, and stop")
     words = parser.parse_args(arguments)
-    project = Project.open(options.project)
+    project = Project.open(options.project, options.store)
     if words.plan:
         return _told(project, plan(project, project.artifact(words.name, "dataset"), words.rows, words.reason), "would be")
     with project.lock():
@@ -59,7 +60,7 @@ def _told(project: Project, erasure: Erasure, verb: str) -> dict[str, Any]:
         console.print(f"The checkpoint of {run} held text of it and {verb} removed.")
     store = _in_store(project)
     if store:
-        console.print(f"{project.store_path.name} still holds {store} samples that concern erased rows, and judgments on them: "
+        console.print(f"The feedback store still holds {store} samples that concern erased rows, and judgments on them: "
                       "no stage trains on them from now on.")
     console.print("Next: make what descends from it again by the commands that made it; then: tutelage runs prune"
                   if erasure.descendants else "Nothing descends from it.")
@@ -67,7 +68,8 @@ def _told(project: Project, erasure: Erasure, verb: str) -> dict[str, Any]:
 
 
 def _in_store(project: Project) -> int:
-    if not project.store_path.is_file():
+    place = project.store_place
+    if isinstance(place, Path) and not place.is_file():
         return 0
-    with Store.open(project.store_path) as store:
+    with Store.open(place) as store:
         return len(erased_samples(project, store))

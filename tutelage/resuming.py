@@ -28,7 +28,7 @@ def resume(arguments: list[str], options: Options) -> dict[str, Any]:
     parser = _Words(prog="tutelage runs resume", description=__doc__, epilog=COMMON_HELP)
     parser.add_argument("run", help="its name or the beginning of it")
     words = parser.parse_args(arguments)
-    project = Project.open(options.project)
+    project = Project.open(options.project, options.store)
     run = find_run(project, words.run)
     if run.state == "finished" and run.made is not None:
         console.print(f"{run.name} is finished: it made {run.made.ref}.")

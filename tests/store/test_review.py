@@ -93,6 +93,7 @@ def test_what_resolves_nothing_is_refused_and_leaves_nothing(store: Store, campa
                              (dict(item=where, decision="judged"), "needs an answer"),
                              (dict(item=where, decision="dismissed", answer=ANSWER), "only that one"),
                              (dict(item=other, decision="judged", answer=ANSWER, flag=flag), "has no flag"),
+                             (dict(item=where, decision="judged", answer={"x": float("nan")}), "finite"),
                              (dict(item=where, decision="judged", answer=ANSWER, order=(0, 0)), "no order")]:
         with pytest.raises(StoreError, match=words):
             store.review.resolve(reviewer="bob", now=NOW, **arguments)      # type: ignore[arg-type]

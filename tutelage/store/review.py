@@ -208,6 +208,7 @@ def _reviewers_word(connection: Connection, item: str, reviewer: str, answer: Ma
     before = connection.execute(select(resolutions.c.judgment_id).where(
         resolutions.c.item_id == item, resolutions.c.person_id == reviewer, resolutions.c.judgment_id.is_not(None))
         .order_by(resolutions.c.resolved_at.desc(), resolutions.c.id)).scalars().first()
+    rows.plain_json(answer, "an answer")
     name = record_id("resolution", item, reviewer, list(shown), dict(answer), guideline, before)
     return Judgment(id=name, kind=campaign.kind, annotator_id=reviewer, prompt=rows.prompt_from_row(row), samples=shown,
                     annotator=find_person(connection, reviewer)["annotator"], answer=dict(answer), guideline=guideline,
