@@ -38,9 +38,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(VENV)/bin/tutelage demo --project $(DEMO_PROJECT) $(DEMO_ARGS)
 
+# Two workers of one thread each: tiny models gain nothing from a second thread.
 test: $(STAMP)
 	.ci/debian $(DEBIAN)
-	$(PY) -m pytest -q -m "not faults" $(TEST_ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile -m "not faults" $(TEST_ARGS)
 
 check: $(STAMP)
 	$(PY) -m ruff check .
