@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -114,8 +115,14 @@ def prompts(*texts: str) -> list[Prompt]:
     return [Prompt(id=f"p-{text}", messages=(Message.of("user", text),)) for text in texts]
 
 
-def facts(samples: Sequence[Sample]) -> dict[str, tuple[Any, ...]]:
-    return {sample.id: (sample.prompt.id, sample.response_ids, sample.ended) for sample in samples}
+def facts(samples: Sequence[Sample]) -> dict[tuple[str, int], tuple[Any, ...]]:
+    """By prompt and place among that prompt's samples. Not by id: in it are the logprobs, whose last bits depend on the batch."""
+    places: Counter[str] = Counter()
+    found = {}
+    for sample in samples:
+        found[sample.prompt.id, places[sample.prompt.id]] = (sample.response_ids, sample.ended)
+        places[sample.prompt.id] += 1
+    return found
 
 
 def eager_to_stop() -> Policy:

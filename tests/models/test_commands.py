@@ -68,8 +68,8 @@ def test_inspect_sees_adapters_heads_and_what_is_missing(tmp_path: Path) -> None
 def test_inspect_takes_an_artifact_and_a_directory(tiny_directory: Path, project: Project) -> None:
     from tutelage.lineage import Manifest
 
-    with project.writing(Manifest(kind="model", name="mine", stage="sft")) as directory:
-        save_policy(Policy(tiny_model("gpt2")), tiny_tokenizer(), directory)
+    with project.writing(Manifest(kind="model", name="mine", stage="sft")) as draft:
+        save_policy(Policy(tiny_model("gpt2")), tiny_tokenizer(), draft.path)
     assert models(["inspect", "mine"], Options(project=project.root))["architecture"] == "gpt2"
     assert models(["inspect", str(tiny_directory)], Options())["architecture"] == "llama"
 

@@ -151,6 +151,13 @@ def test_a_model_that_does_not_reload_as_trained_is_found(tiny_policy: Callable[
         preflight.reload(policy, directory, batch, "fp32")
 
 
+def test_a_policy_that_does_not_begin_at_its_reference_is_found() -> None:
+    """trl#1311, trl#1236: a reference of another forward; the difference is trained away as if people had asked for it."""
+    preflight.at_reference(0.0)
+    with pytest.raises(PreflightError, match=r"reference: the policy begins 0\.002 nats from its reference"):
+        preflight.at_reference(0.002)
+
+
 @pytest.mark.parametrize(("head", "name"), [("score_head", "scores"), ("value_head", "values")])
 def test_a_lost_head_is_found(tiny_policy: Callable[..., Policy], batch: TokenBatch, tmp_path: Path, head: str,
                               name: str) -> None:
