@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tutelage.messages import Message, Messages, record_id
 from tutelage.project import Project
-from tutelage.records import Message, Messages, Preference, record_id
+from tutelage.records import Preference
 
 sys.path.insert(0, str(Path(__file__).parent))       # where `postgres` is
 from postgres import Server

@@ -27,7 +27,7 @@ LEVELS = {
         4: "generation training",
         3: "store data models",
         2: "algorithms batch project runs statistics reporting sandbox privacy text_metrics",
-        1: "records config toml comments ledger lineage protocols console options seeds disk",
+        1: "records messages config toml comments ledger lineage protocols console options seeds disk",
         0: "errors",
     }.items()
     for unit in units.split()

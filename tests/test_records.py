@@ -8,23 +8,8 @@ from typing import Any
 import pytest
 
 from tutelage.errors import DataError
-from tutelage.records import (
-    Document,
-    Instruction,
-    Label,
-    Message,
-    Preference,
-    Prompt,
-    Ranking,
-    Rating,
-    Sample,
-    Sampling,
-    Text,
-    Thumb,
-    messages_from_json,
-    messages_to_json,
-    record_id,
-)
+from tutelage.messages import Message, Text, messages_from_json, messages_to_json, record_id
+from tutelage.records import Document, Instruction, Label, Preference, Prompt, Ranking, Rating, Sample, Sampling, Thumb
 
 ASK = Message.of("user", "你好?\n")
 TELL = Message("assistant", (Text("one, "), Text("two")))

@@ -15,8 +15,9 @@ from pathlib import Path
 import httpx
 
 from tutelage.lineage import Manifest
+from tutelage.messages import Message, messages_to_json, record_id
 from tutelage.project import Project
-from tutelage.records import Message, Prompt, Sample, messages_to_json, record_id
+from tutelage.records import Prompt, Sample
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")

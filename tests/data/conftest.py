@@ -11,8 +11,8 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from tutelage.messages import Message, Messages
 from tutelage.models.tiny import tiny_tokenizer
-from tutelage.records import Message, Messages
 
 TEXT = ["The quick brown fox jumps over the lazy dog, and the dog sleeps on.", "system user assistant hello hi there",
         "问：天空为什么是蓝色的？答：因为空气散射蓝光。", "One, two, three.\n\nFour five six\nseven.",

@@ -6,7 +6,7 @@ import pytest
 
 from tutelage.data.chat import ChatTemplate, TaggedTemplate
 from tutelage.errors import TemplateError
-from tutelage.records import Message, Text
+from tutelage.messages import Message, Text
 
 TAGS = TaggedTemplate(user_open="<指令>", user_close="</指令> ", assistant_open="<输出>", assistant_close="</输出>")
 LLAMA_3 = ("{% for m in messages %}{% if loop.first %}{{ bos_token }}{% endif %}"

@@ -18,9 +18,10 @@ from tutelage.data.fingerprints import merkle_root, row_hash, row_troubles
 from tutelage.data.texts import all_texts, changed
 from tutelage.data.vault import forget, read_vault, write_vault
 from tutelage.errors import ConfigError, DataError, ProjectError, UsageError
+from tutelage.messages import Message
 from tutelage.options import Options
 from tutelage.project import Artifact, Project
-from tutelage.records import Document, Instruction, Message, Preference, Rating
+from tutelage.records import Document, Instruction, Preference, Rating
 
 STORY = "The harbour was quiet that morning and the boats lay still. A single sail moved north, far out on the water. "
 ROWS = [

@@ -9,7 +9,8 @@ import pytest
 from tutelage.data.filters import Filters, entries_of, examine, row_problems
 from tutelage.data.harmful import load_classifier, read_rules
 from tutelage.errors import DataError
-from tutelage.records import Instruction, Message
+from tutelage.messages import Message
+from tutelage.records import Instruction
 
 RULES = read_rules()
 

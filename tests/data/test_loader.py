@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tutelage.data.chat import ChatTemplate, Rendered
-from tutelage.data.loader import WINDOW, Position, Schedule, collate, cut_by_tokens, epoch_batches, pack_by_tokens, permutation
+from tutelage.data.loader import WINDOW, Schedule, collate, cut_by_tokens, epoch_batches, pack_by_tokens, permutation
 from tutelage.errors import ConfigError, DataError
 
 
@@ -104,24 +104,6 @@ def test_a_schedule_takes_every_row_once_an_epoch_in_the_epochs_own_order():
 def test_a_row_over_the_step_has_a_step_to_itself():
     schedule = Schedule([5, 30, 5], 0, 1, 10, 10)
     assert sorted(map(sorted, schedule.batches)) == [[0, 2], [1]]
-
-
-def test_a_position_goes_on_where_it_stopped_and_into_the_next_epoch():
-    lengths = lengths_of(50)
-    def visited(position: Position, steps: int) -> list[list[int]]:
-        seen = []
-        for _ in range(steps):
-            batches = epoch_batches(lengths, 7, position.epoch, 600)
-            seen.append(batches[position.step])
-            position = position.after(len(batches))
-        return seen
-    whole = visited(Position(), 20)
-    half = Position()
-    for _ in range(9):
-        half = half.after(len(epoch_batches(lengths, 7, half.epoch, 600)))
-    assert Position(**half.to_json()) == half
-    assert whole[9:] == visited(half, 11)
-    assert Position(2, 4).after(5) == Position(3, 0)
 
 
 def test_collate_lays_rows_end_to_end_with_their_labels(tiny, talk):

@@ -12,7 +12,7 @@ import pytest
 from tutelage.data.formats import FORMATS
 from tutelage.data.sources import Imported, read_file
 from tutelage.errors import DataError
-from tutelage.records import Message
+from tutelage.messages import Message
 
 
 def said(messages: Any) -> list[tuple[str, str]]:

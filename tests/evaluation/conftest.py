@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from tutelage.evaluation.contestant import Contestant
-from tutelage.records import Message, Prompt, Sample, Scores
+from tutelage.messages import Message
+from tutelage.records import Prompt, Sample, Scores
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 
 from tutelage.evaluation.compare import compare
 from tutelage.evaluation.report import report_from_comparison, side_by_side
-from tutelage.records import Message, Prompt
+from tutelage.messages import Message
+from tutelage.records import Prompt
 from tutelage.reporting import Curve, Line, Node, render_html
 
 N = 24

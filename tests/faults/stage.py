@@ -12,9 +12,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tutelage.messages import Message
 from tutelage.models.config import Adapter
 from tutelage.project import Artifact, Project
-from tutelage.records import Message, Preference, Sample
+from tutelage.records import Preference, Sample
 from tutelage.rewards.callables import CallableReward
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.train import train_reward

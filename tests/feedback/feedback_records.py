@@ -1,6 +1,7 @@
 """Prompts with key facts, what people would call good answers to them, and worse ones."""
 
-from tutelage.records import Message, Prompt, Sample, record_id
+from tutelage.messages import Message, record_id
+from tutelage.records import Prompt, Sample
 
 Facts = tuple[tuple[str, ...], ...]
 

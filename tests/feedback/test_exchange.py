@@ -14,9 +14,10 @@ from tutelage.feedback.commands import feedback
 from tutelage.feedback.exchange.giving import export_preferences
 from tutelage.feedback.exchange.taking import import_preferences
 from tutelage.feedback.scripted import enroll, judge, panel
+from tutelage.messages import Message, record_id
 from tutelage.options import Options
 from tutelage.project import Project
-from tutelage.records import Message, Preference, record_id
+from tutelage.records import Preference
 from tutelage.store import Store
 
 

@@ -24,8 +24,9 @@ import tutelage.data
 from tutelage.feedback.reading import Sentence
 from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.feedback.truth import RULES, WEIGHTS
+from tutelage.messages import Message
 from tutelage.protocols import Score
-from tutelage.records import Message, Prompt
+from tutelage.records import Prompt
 
 TRUTH = ScriptedTruth()
 BUILTIN = Path(tutelage.data.__file__).parent / "builtin"

@@ -18,10 +18,11 @@ from tutelage.errors import ConfigError, ModelError
 from tutelage.generation import engine as engine_module
 from tutelage.generation.engine import Engine, Response, decode
 from tutelage.generation.sampler import draw, uniforms
+from tutelage.messages import Message
 from tutelage.models.config import Adapter
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model, tiny_tokenizer
-from tutelage.records import Message, Prompt, Sample, Sampling
+from tutelage.records import Prompt, Sample, Sampling
 
 V = 48
 WINDOWED = {"sliding_window": 4}

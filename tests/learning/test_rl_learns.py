@@ -13,9 +13,10 @@ import pytest
 
 from tutelage.data.chat import ChatTemplate
 from tutelage.generation.engine import Engine
+from tutelage.messages import Message
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model, tiny_tokenizer
-from tutelage.records import Message, Prompt, Sample, Sampling
+from tutelage.records import Prompt, Sample, Sampling
 from tutelage.rewards.callables import CallableReward
 from tutelage.rl.config import RL
 from tutelage.rl.presets import algorithm

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -66,3 +69,13 @@ def test_a_slot_is_as_large_as_the_cache_makes_it(architecture: str) -> None:
     policy.next_logits(torch.ones(5, dtype=torch.long), torch.arange(5), Segments(torch.tensor([0, 5]), store=cache, slots=[0]))
     held = sum(each.nbytes for each in (*cache.keys.values(), *cache.values.values()))
     assert key_value_bytes(policy) * 3 * 20 == held
+
+
+def test_measuring_keeps_no_hold_on_the_model() -> None:
+    """A graph that stayed would keep the weights, and the next stage of the process would need the memory of two."""
+    policy = Policy(tiny_model())
+    weight = weakref.ref(policy.model.get_input_embeddings().weight)
+    measure_activations(policy)
+    del policy
+    gc.collect()
+    assert weight() is None

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from tutelage.data.chat import ChatTemplate
+from tutelage.messages import Message
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model
-from tutelage.records import Message, Prompt, Sample
+from tutelage.records import Prompt, Sample
 
 
 @pytest.fixture

@@ -142,7 +142,8 @@ def losses(judge: Callable[..., Policy], template: ChatTemplate, terms: list[Pre
         if not name.startswith("model.model"):
             value.requires_grad_(True)
     masters = Masters(policy, Optimizer(betas=(0.0, 0.0), max_grad_norm=0.0), 1)
-    metrics = update(policy, masters, [collate_groups(group_pairs(terms, template, 100)[0])], BradleyTerry(centring))
+    task = BradleyTerry(group_pairs(terms, template, 100)[0], centring, share=True)
+    metrics = update(policy, masters, [task.collate(range(len(task.lengths)))], task)
     return metrics["loss"], {name: value["exp_avg"] for name, value in masters.state()["moments"].items()}
 
 

@@ -11,11 +11,12 @@ import torch
 
 from tutelage.data.chat import ChatTemplate
 from tutelage.generation.engine import Engine
+from tutelage.messages import Message
 from tutelage.models.adapters import add_adapter
 from tutelage.models.config import Adapter
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model, tiny_tokenizer
-from tutelage.records import Message, Prompt, Sample, Sampling
+from tutelage.records import Prompt, Sample, Sampling
 from tutelage.rl.config import Algorithm
 from tutelage.rl.trainer import PolicyTrainer
 from tutelage.training.config import Optimizer

@@ -13,10 +13,11 @@ import torch
 from tutelage.data.chat import ChatTemplate
 from tutelage.errors import PreflightError, RewardError
 from tutelage.generation.engine import Engine
+from tutelage.messages import Message
 from tutelage.models.config import Adapter
 from tutelage.models.load import load_policy, load_tokenizer
 from tutelage.project import Project
-from tutelage.records import Message, Prompt, Sample, Scores
+from tutelage.records import Prompt, Sample, Scores
 from tutelage.rewards.callables import CallableReward
 from tutelage.rl.config import RL
 from tutelage.rl.stage import Loop, _reference, _shape, rl

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import event
 
-from tutelage.records import Judgment, Message, Prompt, Sample
+from tutelage.messages import Message
+from tutelage.records import Judgment, Prompt, Sample
 from tutelage.store import Store
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tutelage.records import Message, Prompt, Sample, messages_to_json, record_id
+from tutelage.messages import Message, messages_to_json, record_id
+from tutelage.records import Prompt, Sample
 from tutelage.store import Store
 from tutelage.store.questions import Campaign, NewItem, Terms
 

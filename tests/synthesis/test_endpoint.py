@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tutelage.errors import ConfigError, ModelError
-from tutelage.records import Message, Sampling
+from tutelage.messages import Message
+from tutelage.records import Sampling
 from tutelage.runs.signals import Untouched, asked, finishing
 from tutelage.synthesis.endpoint import Endpoint
 

@@ -16,10 +16,10 @@ from tutelage.errors import PlanError, TrainingError
 from tutelage.models.policy import Policy
 from tutelage.project import Project
 from tutelage.runs import plan as plans
+from tutelage.training import fit as fitting
 from tutelage.training import memory
 from tutelage.training.loop import MicroBatch, rehearse, update
 from tutelage.training.optimizer import Masters
-from tutelage.tuning import sft as stage
 from tutelage.tuning.config import SFT
 from tutelage.tuning.sft import NegativeLogLikelihood, sft
 
@@ -63,7 +63,7 @@ def test_the_largest_of_all_micro_batches_is_the_one_that_is_tried(project: Proj
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     tried, made = [], []
     monkeypatch.setattr(memory, "rehearse", lambda p, m, largest, o: tried.append(largest.tokens.num_tokens) or 1.0)
-    monkeypatch.setattr(stage, "update", lambda policy, masters, batches, objective: made.extend(batches) or update(
+    monkeypatch.setattr(fitting, "update", lambda policy, masters, batches, objective: made.extend(batches) or update(
         policy, masters, batches, objective))
     sft(project, SFT(model=str(tiny_directory), data=instructions(ROWS), precision="fp32", epochs=2, batch_tokens=220,
                      micro_tokens=120, max_length=200))

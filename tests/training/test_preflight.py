@@ -11,14 +11,14 @@ import torch
 from tutelage.batch import TokenBatch
 from tutelage.data.chat import ChatTemplate, Rendered
 from tutelage.data.template import TaggedTemplate
-from tutelage.data.truncation import fit
+from tutelage.data.truncation import fitted
 from tutelage.errors import PreflightError
+from tutelage.messages import Message
 from tutelage.models.adapters import add_adapter
 from tutelage.models.config import Adapter
 from tutelage.models.load import HEADS, save_policy
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_tokenizer
-from tutelage.records import Message
 from tutelage.training import preflight
 
 TALK = (Message.of("user", "hi"), Message.of("assistant", "hello"))
@@ -58,7 +58,7 @@ def test_a_response_whose_end_is_no_label_is_named(template: ChatTemplate) -> No
     good = template.render(TALK)
     assert template.tokenizer.pad_token_id == template.tokenizer.eos_token_id == template.end_of_turn_id
     preflight.end_of_turn({"a": good}, template)
-    cut = fit(good, len(good.ids) - 2, "cut")
+    cut = fitted(good, len(good.ids) - 2, "cut")
     with pytest.raises(PreflightError, match=r"no label in 1 responses \(first: row b\)"):
         preflight.end_of_turn({"a": good, "b": cut}, template)
     preflight.end_of_turn({"a": good, "b": cut}, template, cut=1)      # cut on purpose, and counted

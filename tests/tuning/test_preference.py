@@ -17,18 +17,21 @@ from torch import Tensor
 from tutelage.data.chat import ChatTemplate, Rendered
 from tutelage.data.loader import Schedule
 from tutelage.errors import ConfigError, DataError, PreflightError
+from tutelage.messages import Message
 from tutelage.models.config import Adapter
 from tutelage.models.load import load_policy
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model
 from tutelage.project import Project
-from tutelage.records import Message, Preference, Thumb
+from tutelage.records import Preference, Thumb
 from tutelage.runs.metrics import read_metrics
+from tutelage.training import fit as fitting
 from tutelage.training.config import Optimizer
 from tutelage.training.loop import update
 from tutelage.training.optimizer import Masters
 from tutelage.training.pairs import render_to_end_of_turn
 from tutelage.tuning import preference as module
+from tutelage.tuning import reference
 from tutelage.tuning.config import Preferences
 from tutelage.tuning.pairs import PER_TOKEN, Pairs
 from tutelage.tuning.preference import preference as preference_stage
@@ -122,7 +125,7 @@ def test_loss_and_gradient_are_those_of_the_papers_however_the_step_is_cut(
 
 
 def _reference(task: Pairs | Singles, policy: Policy) -> None:
-    task.reference = [said for row in range(len(task.lengths)) for said in task.reference_of(policy, [row])]
+    task.remembered = [said for row in range(len(task.lengths)) for said in task.reference_of(policy, [row])]
 
 
 @pytest.mark.parametrize("micro_tokens", [1, 90, 2048])
@@ -194,13 +197,14 @@ def test_the_policy_starts_at_its_reference_to_the_bit(project: Project, ask: As
 
 
 def test_a_reference_of_another_forward_is_noticed(project: Project, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = module.remember_reference
+    real = reference.Compared.remember
 
-    def shifted(task: Any, *rest: Any) -> None:
+    def shifted(task: reference.Compared, *rest: Any) -> None:
         real(task, *rest)
-        task.reference = [each + torch.arange(len(each)) * 1e-3 for each in task.reference]
+        assert task.remembered is not None
+        task.remembered = [each + torch.arange(len(each)) * 1e-3 for each in task.remembered]
 
-    monkeypatch.setattr(module, "remember_reference", shifted)
+    monkeypatch.setattr(reference.Compared, "remember", shifted)
     with pytest.raises(PreflightError, match="nats from its reference"):
         preference_stage(project, ask())
     assert project.artifacts() == []
@@ -214,7 +218,7 @@ def test_an_interrupted_run_goes_on_to_the_same_model(project: Project, tmp_path
     config = ask(loss=loss, adapter=adapter, batch_tokens=80, max_length=80, epochs=3)
     undisturbed = preference_stage(Project.init(tmp_path / "other"), config)
     monkeypatch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", 0.0)
-    step, left = module.update, [4]
+    step, left = fitting.update, [4]
 
     def failing(*arguments: Any) -> dict[str, float]:
         if left[0] == 0:
@@ -222,14 +226,14 @@ def test_an_interrupted_run_goes_on_to_the_same_model(project: Project, tmp_path
         left[0] -= 1
         return step(*arguments)
 
-    monkeypatch.setattr(module, "update", failing)
+    monkeypatch.setattr(fitting, "update", failing)
     with pytest.raises(InterruptedError):
         preference_stage(project, config)
     left[0] = 10**6
     made = preference_stage(project, config)
     assert 10**6 - left[0] == made.manifest.facts["steps"] - 4
     assert made.manifest.files == undisturbed.manifest.files and made.manifest.facts == undisturbed.manifest.facts
-    assert not (next(project.runs.iterdir()) / module.REFERENCE).exists()
+    assert not (next(project.runs.iterdir()) / reference.FILE).exists()
 
 
 def test_asking_again_returns_the_artifact(project: Project, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

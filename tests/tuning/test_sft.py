@@ -15,13 +15,14 @@ from tutelage.data.chat import ChatTemplate
 from tutelage.data.loader import collate
 from tutelage.errors import DataError, PreflightError
 from tutelage.generation.engine import Engine
+from tutelage.messages import Message
 from tutelage.models.config import Adapter
 from tutelage.models.load import load_policy, load_tokenizer
 from tutelage.project import Artifact, Project
-from tutelage.records import Message, Prompt, Sampling
+from tutelage.records import Prompt, Sampling
 from tutelage.runs.metrics import read_metrics
+from tutelage.training import fit as fitting
 from tutelage.training.config import Optimizer
-from tutelage.tuning import sft as module
 from tutelage.tuning.config import SFT, Template
 from tutelage.tuning.sft import sft
 
@@ -181,7 +182,7 @@ def test_an_interrupted_run_goes_on_to_the_same_model(project: Project, tmp_path
     config = ask(epochs=4, batch_tokens=64, max_length=64, precision="bf16")
     undisturbed = sft(Project.init(tmp_path / "other"), config)
     monkeypatch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", 0.0)
-    update, left = module.update, [5]
+    update, left = fitting.update, [5]
 
     def failing(*arguments: Any) -> dict[str, float]:
         if left[0] == 0:
@@ -189,7 +190,7 @@ def test_an_interrupted_run_goes_on_to_the_same_model(project: Project, tmp_path
         left[0] -= 1
         return update(*arguments)
 
-    monkeypatch.setattr(module, "update", failing)
+    monkeypatch.setattr(fitting, "update", failing)
     with pytest.raises(InterruptedError):
         sft(project, config)
     assert project.artifacts() == []

@@ -25,7 +25,7 @@ from tutelage.data.encoding import Encoder
 from tutelage.data.template import MARKS, Piece, Renderer, SpanRole, TaggedTemplate, Tools
 from tutelage.errors import TemplateError
 from tutelage.lineage import content_hash
-from tutelage.records import Message, Messages
+from tutelage.messages import Message, Messages
 
 TEMPLATE_FILE = "chat_template.jinja"      # the name transformers gives it, so that other tools find it
 FACTS_FILE = "chat.json"

@@ -14,9 +14,10 @@ from tutelage.data import cleaning_commands, exporting, importing
 from tutelage.data.datasets import Dataset, builtin_names, load_dataset, resolve_dataset
 from tutelage.data.dump import legend, paint, printable, token_lines
 from tutelage.errors import DataError, ModelError, UsageError
+from tutelage.messages import Message
 from tutelage.options import COMMON_HELP, Options
 from tutelage.project import Project
-from tutelage.records import Document, Instruction, Label, Message, Preference, Prompt, Ranking, Rating, Thumb
+from tutelage.records import Document, Instruction, Label, Preference, Prompt, Ranking, Rating, Thumb
 
 if TYPE_CHECKING:
     from tutelage.data.chat import ChatTemplate, Rendered

@@ -27,17 +27,8 @@ from tutelage.data.turns import (
     transcript,
     turns,
 )
-from tutelage.records import (
-    AnnotatorKind,
-    Document,
-    Instruction,
-    Label,
-    Message,
-    Messages,
-    Prompt,
-    messages_id,
-    record_id,
-)
+from tutelage.messages import Message, Messages, messages_id, record_id
+from tutelage.records import AnnotatorKind, Document, Instruction, Label, Prompt
 
 INPUT_CHARS = "input_chars"      # in `meta`: how much of an alpaca prompt came from its `input`, to write it back as it was
 

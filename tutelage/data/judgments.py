@@ -34,17 +34,8 @@ from tutelage.data.turns import (
     transcript,
     turns,
 )
-from tutelage.records import (
-    AnnotatorKind,
-    Messages,
-    Preference,
-    Ranking,
-    Rating,
-    Thumb,
-    messages_id,
-    messages_to_json,
-    record_id,
-)
+from tutelage.messages import Messages, messages_id, messages_to_json, record_id
+from tutelage.records import AnnotatorKind, Preference, Ranking, Rating, Thumb
 
 # Keys that are known to be scores of a response where a row has no object of scores.
 ASPECTS = frozenset({"helpfulness", "correctness", "coherence", "complexity", "verbosity", "honesty", "truthfulness",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -19,21 +18,6 @@ from tutelage.seeds import stream_seed
 
 WORTH_SHARING = 8     # tokens: below it, a segment of its own costs more than it saves
 WINDOW = 64      # examples looked at for one that fills a batch; larger packs tighter and shuffles less
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where in the data a run stands: `step` batches of `epoch` are done. It is all a checkpoint needs to go on."""
-
-    epoch: int = 0
-    step: int = 0
-
-    def after(self, num_batches: int) -> Position:
-        """The position one batch later, where the epoch has `num_batches`."""
-        return Position(self.epoch, self.step + 1) if self.step + 1 < num_batches else Position(self.epoch + 1, 0)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "step": self.step}
 
 
 def permutation(n: int, seed: int, epoch: int) -> list[int]:
@@ -91,7 +75,7 @@ def _refill(waiting: list[int], upcoming: Any, window: int) -> None:
 
 def epoch_batches(lengths: Sequence[int], seed: int, epoch: int, token_budget: int,
                   max_sequences: int | None = None) -> list[list[int]]:
-    """All batches of an epoch. To resume at a `Position`, take them from its `step` on."""
+    """All batches of an epoch."""
     return pack_by_tokens(lengths, permutation(len(lengths), seed, epoch), token_budget, max_sequences)
 
 
@@ -117,6 +101,14 @@ class Schedule:
         how much memory there is.
         """
         return cut_by_tokens(self.batches[step], self.lengths, self.micro_tokens)
+
+    def size(self, rows: Sequence[int]) -> int:
+        """Tokens of these rows."""
+        return sum(self.lengths[row] for row in rows)
+
+    def largest(self) -> list[int]:
+        """The rows of all that are ever in memory at once that have most tokens; of equals the first."""
+        return max((rows for step in range(len(self)) for rows in self.micro(step)), key=self.size)
 
 
 def cut_by_tokens(rows: Sequence[int], lengths: Sequence[int], token_budget: int) -> list[list[int]]:

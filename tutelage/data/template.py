@@ -17,7 +17,7 @@ from jinja2.exceptions import TemplateError as JinjaError
 from transformers import PreTrainedTokenizerBase
 
 from tutelage.errors import TemplateError
-from tutelage.records import Message
+from tutelage.messages import Message
 
 # Llama 3.1 and later write today's date into the system message: the same row would have other ids tomorrow. The date
 # is pinned in the source, so that it is pinned where the saved template is served as well.

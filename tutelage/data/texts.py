@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from tutelage.records import Document, Instruction, Label, Message, Prompt, Ranking, record_id
+from tutelage.messages import Message, record_id
+from tutelage.records import Document, Instruction, Label, Prompt, Ranking
 
 # Fields that hold no text of people: names, numbers, and who judged. An `id` that a row came with may be anything.
 _NO_TEXT = frozenset(("role", "type", "annotator", "person", "judgment_ids", "weight", "margin", "label", "labels", "up",

@@ -6,7 +6,7 @@ Libraries that cut silently train on rows without a label: the loss is 0 or NaN 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -32,7 +32,7 @@ class Truncation:
         return f"{self.kept} of {self.total} rows whole, {self.cut} cut, {self.dropped} dropped"
 
 
-def fit(rendered: Rendered, max_length: int, policy: Policy = "drop") -> Rendered | None:
+def fitted(rendered: Rendered, max_length: int, policy: Policy = "drop") -> Rendered | None:
     """The row within `max_length` tokens, or None where it must be dropped.
 
     `drop` leaves over-long rows out. `cut` takes off the end of the last response: no end of turn is made up for it, so
@@ -42,7 +42,7 @@ def fit(rendered: Rendered, max_length: int, policy: Policy = "drop") -> Rendere
         ConfigError: if `max_length` is not positive or the policy unknown.
     """
     if max_length < 1 or policy not in ("drop", "cut"):
-        raise ConfigError(f"fit got max_length {max_length}, policy {policy!r}; wanted 1 or more, and 'drop' or 'cut'.")
+        raise ConfigError(f"truncation got max_length {max_length}, policy {policy!r}; wanted 1 or more, and 'drop' or 'cut'.")
     if len(rendered.ids) > max_length:
         if policy == "drop":
             return None
@@ -55,15 +55,9 @@ def _cut(rendered: Rendered, length: int) -> Rendered:
     return replace(rendered, ids=rendered.ids[:length], spans=spans, response_mask=rendered.response_mask[:length])
 
 
-def fit_all(rows: Iterable[Rendered], max_length: int, policy: Policy = "drop") -> tuple[list[Rendered], Truncation]:
-    """All rows that fit, in order, and the count of what became of each; the stages print it."""
-    kept, whole, cut, dropped = [], 0, 0, 0
-    for row in rows:
-        fitted = fit(row, max_length, policy)
-        if fitted is None:
-            dropped += 1
-            continue
-        kept.append(fitted)
-        whole += len(fitted.ids) == len(row.ids)
-        cut += len(fitted.ids) < len(row.ids)
-    return kept, Truncation(whole, cut, dropped)
+def fit_all(rows: Mapping[str, Rendered], max_length: int, policy: Policy = "drop") -> tuple[dict[str, Rendered], Truncation]:
+    """All rows that fit, by name, and the count of what became of each; the stages print it."""
+    within = {name: fitted(row, max_length, policy) for name, row in rows.items()}
+    kept = {name: row for name, row in within.items() if row is not None}
+    cut = sum(len(row.ids) < len(rows[name].ids) for name, row in kept.items())
+    return kept, Truncation(len(kept) - cut, cut, len(rows) - len(kept))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tutelage.data.fields import RowObject, check_depth, optional_text
 from tutelage.data.rows import RowError, kind_of, parse_value
-from tutelage.records import Message, Messages, Role, Text
+from tutelage.messages import Message, Messages, Role, Text
 
 # Both spellings are read anywhere: files mix them, and no word means two roles.
 _ROLES: dict[str, Role] = {

@@ -10,22 +10,8 @@ from tutelage.data.instructions import INPUT_CHARS
 from tutelage.data.rows import RowError
 from tutelage.data.turns import transcript
 from tutelage.errors import DataError
-from tutelage.records import (
-    Document,
-    Instruction,
-    Label,
-    Message,
-    Messages,
-    Preference,
-    Prompt,
-    Ranking,
-    Rating,
-    Record,
-    Thumb,
-    messages_id,
-    messages_to_json,
-    record_id,
-)
+from tutelage.messages import Message, Messages, messages_id, messages_to_json, record_id
+from tutelage.records import Document, Instruction, Label, Preference, Prompt, Ranking, Rating, Record, Thumb
 
 KNOWN = instructions.KNOWN | judgments.KNOWN
 _FROM = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}

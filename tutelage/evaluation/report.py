@@ -11,7 +11,8 @@ from typing import Any
 from tutelage.evaluation.compare import FEWEST_PROMPTS, Comparison, Difference, Pair, mirrored, verdict_of
 from tutelage.evaluation.contestant import Contestant, Summary
 from tutelage.evaluation.strings import EVALUATION
-from tutelage.records import AnnotatorKind, Prompt, record_id
+from tutelage.messages import record_id
+from tutelage.records import AnnotatorKind, Prompt
 from tutelage.reporting.numbers import NOT_MEASURED, format_estimate, format_number
 from tutelage.reporting.report import (
     Answer,

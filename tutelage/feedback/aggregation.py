@@ -22,7 +22,8 @@ from typing import Literal
 from tutelage.errors import UsageError
 from tutelage.feedback import kinds
 from tutelage.lineage import canonical_json
-from tutelage.records import AnnotatorKind, Judgment, Messages, Preference, Ranking, Record, Sample, messages_to_json, record_id
+from tutelage.messages import Messages, messages_to_json, record_id
+from tutelage.records import AnnotatorKind, Judgment, Preference, Ranking, Record, Sample
 from tutelage.store import Store
 
 READ_AHEAD = 500

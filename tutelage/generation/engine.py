@@ -17,9 +17,10 @@ import torch
 from tutelage.data.chat import ChatTemplate
 from tutelage.errors import ConfigError, ModelError
 from tutelage.generation.sampler import draw, uniforms
+from tutelage.messages import record_id
 from tutelage.models.attention import Decode, Segments, SlotCache
 from tutelage.models.policy import Policy
-from tutelage.records import Prompt, Sample, Sampling, record_id
+from tutelage.records import Prompt, Sample, Sampling
 from tutelage.seeds import stream_seed
 
 PREFILL_TOKENS = 2048      # prompt tokens in one forward

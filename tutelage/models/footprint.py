@@ -78,19 +78,18 @@ def _batch(lengths: Sequence[int], shared: int = 0) -> TokenBatch:
 def _kept(policy: Policy, batch: TokenBatch) -> int:
     """Bytes of the storages that the graph of one forward holds."""
     own = {each.untyped_storage().data_ptr() for each in (*policy.parameters(), *policy.buffers())}
-    storages: dict[int, int] = {}
+    storages: dict[int, Tensor] = {}
 
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
+    def keep(tensor: Tensor) -> None:
+        """A node that kept its own output here would hold itself, and with it the model, for ever: so nothing is handed on."""
+        address = tensor.untyped_storage().data_ptr()
+        if address not in own:
+            storages[address] = tensor.detach()      # alive to the end, so that no address is counted for two
 
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = policy(batch.to(policy.device), logprobs=False, scores=policy.score_head is not None,
-                     values=policy.value_head is not None)
-    del out
-    return sum(storages.values())
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept):
+        policy(batch.to(policy.device), logprobs=False, scores=policy.score_head is not None,
+               values=policy.value_head is not None)
+    return sum(each.untyped_storage().nbytes() for each in storages.values())
 
 
 def head_bytes(policy: Policy, labels: int) -> int:

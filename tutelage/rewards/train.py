@@ -17,34 +17,38 @@ from tutelage.algorithms import bradley_terry_loss
 from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
-from tutelage.data.datasets import load_dataset, resolve_dataset
-from tutelage.data.loader import Schedule
 from tutelage.data.usage import write_used
 from tutelage.errors import DataError
-from tutelage.lineage import Manifest, content_hash
+from tutelage.lineage import Manifest
+from tutelage.messages import messages_to_json, record_id
 from tutelage.models.circumstances import begin_run
 from tutelage.models.load import keep_layers, load_policy, load_tokenizer, resolve, save_policy
 from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
-from tutelage.records import Preference, messages_to_json, record_id
+from tutelage.records import Preference
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import SCALE_FILE, score_sequences
-from tutelage.runs.metrics import read_metrics
-from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
-from tutelage.training.dropout import adapter_dropout
-from tutelage.training.loop import MicroBatch, Term, update
-from tutelage.training.memory import load_of, prepare
-from tutelage.training.optimizer import Masters, freeze_language_head, freeze_layers
-from tutelage.training.pairs import Group, collate_groups, group_pairs
+from tutelage.training.fit import Task, fit
+from tutelage.training.loop import MicroBatch, Term
+from tutelage.training.optimizer import freeze_language_head, freeze_layers
+from tutelage.training.pairs import Group, check_responses, collate_groups, group_pairs, judgments
 
 
-class BradleyTerry:
-    """The reward model's objective: one term, counted in judgments."""
+class BradleyTerry(Task):
+    """Prompts with their judged responses; one term, counted in judgments."""
 
-    def __init__(self, centring: float) -> None:
-        self.centring = centring
+    label = "Reward model"
+    shown = ("loss", "accuracy")
+    scores_only = True
+
+    def __init__(self, groups: Sequence[Group], centring: float, share: bool) -> None:
+        self.groups, self.centring, self.share = groups, centring, share
+        self.lengths = [group.num_tokens for group in groups]
+
+    def collate(self, rows: Sequence[int]) -> MicroBatch:
+        return collate_groups([self.groups[row] for row in rows], self.share)
 
     def counts(self, batch: MicroBatch) -> Mapping[str, float]:
         return {"pairs": float(batch.fields["weight"].sum())}
@@ -55,6 +59,9 @@ class BradleyTerry:
         fields = batch.fields
         return [Term("pairs", bradley_terry_loss(scores[fields["chosen"]], scores[fields["rejected"]], fields["margin"],
                                                  fields["label"], self.centring, fields["weight"]))]
+
+    def rates(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        return {"accuracy": metrics["correct"] / max(metrics["decided"], 1e-9)}
 
 
 def train_reward(project: Project, config: RewardModel, preferences: Sequence[Preference] | None = None,
@@ -69,7 +76,7 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
         used: of which samples of those parents the terms speak: artifact -> ids; None where nobody knows.
     """
     source = resolve(config.model, project)
-    terms, origin = _terms(project, config, preferences)
+    terms, origin = judgments(project, "reward", config.data, preferences)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
     manifest = Manifest(kind="reward", name=config.name, stage="reward",
@@ -84,39 +91,17 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
     train, heldout = split_groups(groups, config.heldout_fraction, config.seed)
     console.print(f"reward: {sum(len(group.pairs) for group in train)} pairs of {len(train)} prompts to train on, "
                   f"{sum(len(group.pairs) for group in heldout)} of {len(heldout)} kept out, {dropped} too long")
-    rows = {term.id: response for group in groups for chosen, _, term in group.pairs
-            for response in (group.responses[chosen],)}
-    preflight.labels(rows)
-    preflight.one_bos(rows, tokenizer.bos_token_id)
-
+    check_responses(groups, template)
     policy = load_policy(source.path, precision, score_head=True, adapter=config.adapter if config.adapter.rank else None)
     freeze_language_head(policy)
     if config.layers:
         keep_layers(policy, config.layers)
     freeze_layers(policy, config.optimizer.frozen_layers)
-    schedule = Schedule([group.num_tokens for group in train], config.seed, config.epochs, config.batch_tokens,
-                        config.micro_tokens)
-    objective = BradleyTerry(config.centring)
-
-    def micro_batch(part: Sequence[int]) -> MicroBatch:
-        return collate_groups([train[index] for index in part], policy.ragged)
-
-    masters = prepare("reward", policy, load_of(schedule, micro_batch, scores_only=True), run,
-                      lambda: Masters(policy, config.optimizer, len(schedule)), objective)
-
-    def step(i: int) -> dict[str, float]:
-        micro = [micro_batch(part) for part in schedule.micro(i)]
-        with adapter_dropout(policy, stream_seed(config.seed, "reward", "dropout", i)):
-            metrics = update(policy, masters, micro, objective)
-        return {**metrics, "accuracy": metrics["correct"] / max(metrics["decided"], 1e-9)}
-
-    steps(run, {"masters": masters}, len(schedule), step, "Reward model", shown=("loss", "accuracy"))
+    learned = fit("reward", policy, BradleyTerry(train, config.centring, policy.ragged), config, run)
     _check_padding(policy, train, precision)
     scores = [score_group(policy, group) for group in train]
     mean, std = _moments(scores)
-    measured = read_metrics(run.metrics)
-    facts = {**run.circumstances, "pairs": sum(len(group.pairs) for group in groups), "dropped_too_long": dropped,
-             "steps": len(schedule), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"],
+    facts = {**run.circumstances, **learned, "pairs": sum(len(group.pairs) for group in groups), "dropped_too_long": dropped,
              "train_accuracy": accuracy(train, scores),
              "heldout_pairs": sum(len(group.pairs) for group in heldout),
              "heldout_accuracy": accuracy(heldout, [score_group(policy, group) for group in heldout]),
@@ -129,19 +114,6 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
         preflight.reload(policy, draft.path, collate_groups(train[:1], policy.ragged).tokens, precision, score_head=True)
     run.finish()
     return draft.artifact
-
-
-def _terms(project: Project, config: RewardModel,
-           preferences: Sequence[Preference] | None) -> tuple[list[Preference], dict[str, Any]]:
-    if preferences is None:
-        data = load_dataset(resolve_dataset(project, config.data))
-        if data.kind != "preference":
-            raise DataError(f"reward trains on preferences; {config.data} holds records of kind {data.kind}.")
-        return list(data.records), {"parents": data.parents, "sources": data.sources}
-    if not preferences:
-        raise DataError("there is no judgment to train on. Import some: tutelage feedback import FILE.")
-    terms = list(preferences)
-    return terms, {"parents": {}, "sources": {f"{len(terms)} preferences": content_hash([term.to_json() for term in terms])}}
 
 
 def _used(parents: Mapping[str, str], groups: Sequence[Group]) -> dict[str, list[str]]:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, delete, insert, select, update
 
 from tutelage.errors import StoreError
-from tutelage.records import record_id
+from tutelage.messages import record_id
 from tutelage.store import rows
 from tutelage.store.accounts import Role, make_known, roles_of, settings_of
 from tutelage.store.audit import write_line

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from tutelage.errors import StoreError
 from tutelage.lineage import canonical_json
-from tutelage.records import record_id
+from tutelage.messages import record_id
 from tutelage.store import admission, rows
 from tutelage.store.audit import write_line
 from tutelage.store.database import Database

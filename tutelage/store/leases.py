@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Select, insert, or_, select, true, update
 
 from tutelage.errors import StoreError
 from tutelage.lineage import canonical_json
-from tutelage.records import Judgment, record_id
+from tutelage.messages import record_id
+from tutelage.records import Judgment
 from tutelage.store import candidates, rows
 from tutelage.store.questions import Campaign, Choice, Plan, Task, TaskState
 from tutelage.store.schema import people, prompts, samples

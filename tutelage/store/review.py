@@ -14,7 +14,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, exists, insert, select
 
 from tutelage.errors import StoreError
-from tutelage.records import Judgment, record_id
+from tutelage.messages import record_id
+from tutelage.records import Judgment
 from tutelage.store import admission, reading, rows
 from tutelage.store.audit import write_line
 from tutelage.store.campaigns import find_campaign, samples_of_items

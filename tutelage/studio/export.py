@@ -9,7 +9,8 @@ from typing import Any
 from fastapi.responses import Response, StreamingResponse
 
 from tutelage.feedback.kinds import in_words
-from tutelage.records import Judgment, Sample, messages_to_json
+from tutelage.messages import messages_to_json
+from tutelage.records import Judgment, Sample
 from tutelage.store import Store
 from tutelage.store.questions import Campaign
 

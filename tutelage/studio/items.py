@@ -9,8 +9,9 @@ from typing import Any
 
 from tutelage.errors import DataError
 from tutelage.feedback import kinds
+from tutelage.messages import Message, messages_to_json, record_id
 from tutelage.project import Project
-from tutelage.records import Message, Prompt, Sample, messages_to_json, record_id
+from tutelage.records import Prompt, Sample
 from tutelage.store.questions import NewItem
 
 MOST_PROMPTS = 100_000

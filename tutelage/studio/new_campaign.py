@@ -9,8 +9,8 @@ from typing import Any, Self
 from tutelage.errors import DataError
 from tutelage.feedback import kinds
 from tutelage.feedback.asked import Asked
+from tutelage.messages import record_id
 from tutelage.project import Project
-from tutelage.records import record_id
 from tutelage.store import Store
 from tutelage.store.questions import Campaign, Quiz, Terms
 from tutelage.studio import items

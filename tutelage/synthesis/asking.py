@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tutelage.records import Message, Messages
+from tutelage.messages import Message, Messages
 from tutelage.seeds import stream_seed
 from tutelage.text_metrics import han_fraction
 

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from tutelage.errors import ConfigError, ModelError
-from tutelage.records import Messages, Sampling
+from tutelage.messages import Messages
+from tutelage.records import Sampling
 from tutelage.runs.signals import stop_if_asked
 from tutelage.seeds import stream_seed
 from tutelage.synthesis.writers import Written

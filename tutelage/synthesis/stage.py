@@ -23,10 +23,11 @@ from tutelage.errors import ConfigError, DataError
 from tutelage.generation.engine import Engine
 from tutelage.generation.memory import plan_sampling
 from tutelage.lineage import Manifest, content_hash
+from tutelage.messages import Message, messages_to_json, record_id
 from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve
 from tutelage.project import Artifact, Project
-from tutelage.records import Instruction, Message, Sampling, messages_to_json, record_id
+from tutelage.records import Instruction, Sampling
 from tutelage.runs.directory import Run
 from tutelage.runs.plan import announce
 from tutelage.runs.steps import steps

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tutelage.generation.engine import Engine
-from tutelage.records import Messages, Prompt, Sampling, messages_to_json, record_id
+from tutelage.messages import Messages, messages_to_json, record_id
+from tutelage.records import Prompt, Sampling
 from tutelage.runs.signals import stop_if_asked
 
 

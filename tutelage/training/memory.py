@@ -11,7 +11,7 @@ master weighs 4 bytes a trained parameter, AdamW's moments 8, gradients 4. What 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -46,16 +46,10 @@ class Load:
     other: Mapping[str, int] = field(default_factory=dict)      # what lives beside the update, by part: decoding slots
 
 
-def load_of(schedule: Schedule, micro_batch: Callable[[Sequence[int]], MicroBatch], scores_only: bool = False) -> Load:
-    """What a stage with a fixed schedule will put through; `micro_batch` makes one of the indices of its rows."""
-    steps = [schedule.micro(step) for step in range(len(schedule))]
-
-    def size(rows: Sequence[int]) -> int:
-        return sum(schedule.lengths[row] for row in rows)
-
-    every = [rows for step in steps for rows in step]
-    return Load(largest=micro_batch(max(every, key=size)), accumulates=any(len(step) > 1 for step in steps),
-                num_tokens=sum(map(size, every)), scores_only=scores_only)
+def load_of(schedule: Schedule, largest: MicroBatch, scores_only: bool = False) -> Load:
+    """What a stage with a fixed schedule will put through; `largest` is made of `schedule.largest()`."""
+    return Load(largest=largest, accumulates=any(len(schedule.micro(step)) > 1 for step in range(len(schedule))),
+                num_tokens=sum(map(schedule.size, schedule.batches)), scores_only=scores_only)
 
 
 def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
@@ -99,10 +93,12 @@ def _remedy(load: Load, kept: int, learning: int) -> str:
             "(--optimizer.frozen-layers), or take a smaller model.")
 
 
-def prepare(stage: str, policy: Policy, load: Load, run: Run, optimizer: Callable[[], Masters], objective: Objective) -> Masters:
+def prepare(stage: str, policy: Policy, load: Load, run: Run, optimizer: Callable[[], Masters], objective: Objective,
+            largest: Callable[[], MicroBatch] | None = None) -> Masters:
     """State the plan, make the optimizer, and try the largest micro-batch, so that what would run out does so at once.
 
-    A run that goes on has tried it. Under `--plan` the trial's pace is part of the plan, and nothing is trained.
+    A run that goes on has tried it. Under `--plan` the trial's pace is part of the plan, and nothing is trained. `largest`
+    makes the micro-batch that is tried, where `load.largest` lacks something that only exists once the optimizer does.
 
     Raises:
         PlanError: if the run does not fit; Planned: under `--plan`; TrainingError: if a loss is not finite.
@@ -111,18 +107,18 @@ def prepare(stage: str, policy: Policy, load: Load, run: Run, optimizer: Callabl
     if not (only_planning() and fits(plan, run)):
         announce(plan, run)
     masters = optimizer()
-    seconds = try_largest(stage, policy, load, run, masters, objective)
+    seconds = None if any(run.checkpoints.glob("step-*")) else try_largest(
+        stage, policy, load, masters, objective, largest() if largest else load.largest)
     if only_planning():
         announce(replace(plan, seconds=seconds), run)
     return masters
 
 
-def try_largest(stage: str, policy: Policy, load: Load, run: Run, masters: Masters, objective: Objective) -> float | None:
-    """Rehearse the largest micro-batch, unless the run goes on and has done so; seconds the run will take, where known."""
-    if any(run.checkpoints.glob("step-*")):
-        return None
-    size = load.largest.tokens.num_tokens
-    seconds = rehearse(policy, masters, load.largest, objective) / size * load.num_tokens
+def try_largest(stage: str, policy: Policy, load: Load, masters: Masters, objective: Objective,
+                largest: MicroBatch) -> float | None:
+    """Rehearse the largest micro-batch; seconds the run will take, where known."""
+    size = largest.tokens.num_tokens
+    seconds = rehearse(policy, masters, largest, objective) / size * load.num_tokens
     pace = f"; at its pace the run takes about {duration(seconds)}" if seconds else ""
     console.print(f"{stage}: the largest pack, {size:,} tokens, was tried first and fits{pace}")
     return seconds or None

@@ -5,15 +5,42 @@ B unique responses · K pairs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from tutelage.batch import TokenBatch
 from tutelage.data.chat import ChatTemplate, Rendered
-from tutelage.records import Messages, Preference
+from tutelage.data.datasets import load_dataset, resolve_dataset
+from tutelage.errors import DataError
+from tutelage.lineage import content_hash
+from tutelage.messages import Messages
+from tutelage.project import Project
+from tutelage.records import Preference
+from tutelage.training import preflight
 from tutelage.training.loop import MicroBatch
+
+
+def judgments(project: Project, stage: str, data: str, given: Sequence[Preference] | None,
+              kinds: Sequence[str] = ("preference",)) -> tuple[list[Any], dict[str, Any]]:
+    """The terms a stage trains on, those `given` or those of the data set, and where they come from: `parents` (artifacts)
+    and `sources` (files) for its manifest.
+
+    Raises:
+        DataError: if there is none, or the data set holds records of another kind than `kinds`.
+    """
+    if given is not None:
+        if not given:
+            raise DataError("there is no judgment to train on. Import some: tutelage feedback import FILE.")
+        said = content_hash([term.to_json() for term in given])
+        return list(given), {"parents": {}, "sources": {f"{len(given)} preferences": said}}
+    found = load_dataset(resolve_dataset(project, data))
+    if found.kind not in kinds:
+        raise DataError(f"{stage} trains on {' or '.join(f'{kind}s' for kind in kinds)}; {data} holds records of kind "
+                        f"{found.kind}.")
+    return list(found.records), {"parents": found.parents, "sources": found.sources}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +87,19 @@ def group_pairs(preferences: Sequence[Preference], template: ChatTemplate, max_l
             groups.append(Group(prompt, len(template.render_prompt(prompt)), tuple(rendered[each] for each in used), tuple(
                 (used.index(term.chosen), used.index(term.rejected), term) for term in kept)))
     return groups, dropped
+
+
+def check_responses(groups: Sequence[Group], template: ChatTemplate) -> None:
+    """The pre-flight checks of labels, end of turn and BOS, on every response that is compared."""
+    rows = {f"{term.id}, {side}": group.responses[index] for group in groups for chosen, rejected, term in group.pairs
+            for side, index in (("chosen", chosen), ("rejected", rejected))}
+    check_rendered(rows, template)
+
+
+def check_rendered(rows: Mapping[str, Rendered], template: ChatTemplate) -> None:
+    preflight.labels(rows)
+    preflight.end_of_turn(rows, template)
+    preflight.one_bos(rows, template.tokenizer.bos_token_id)
 
 
 def collate_groups(groups: Sequence[Group], share: bool = True) -> MicroBatch:

@@ -19,8 +19,9 @@ from tutelage.errors import DataError
 from tutelage.models.policy import Policy
 from tutelage.records import Preference
 from tutelage.training.loop import MicroBatch, Term
-from tutelage.training.pairs import collate_groups, group_pairs
+from tutelage.training.pairs import check_responses, collate_groups, group_pairs
 from tutelage.tuning.config import Preferences
+from tutelage.tuning.reference import Compared
 
 KIND = {"dpo": "logistic", "ipo": "squared", "hinge": "hinge", "robust": "logistic", "simpo": "logistic", "orpo": "logistic"}
 PER_TOKEN = ("ipo", "simpo", "orpo")       # these compare mean logprobs of a token, the others sums over the response
@@ -31,19 +32,20 @@ def response_logprobs(logprobs: Tensor, tokens: TokenBatch) -> Tensor:
     return logprobs.new_zeros(tokens.num_sequences).index_add(0, tokens.sequence_of_label, logprobs)
 
 
-class Pairs:
+class Pairs(Compared):
     """The rows are prompts, each with all its judged responses."""
 
-    shown = ("accuracy",)
+    shown = ("loss", "accuracy")
 
     def __init__(self, terms: Sequence[Preference], template: ChatTemplate, config: Preferences, share: bool) -> None:
-        self.config, self.share = config, share
+        super().__init__(config)
+        self.share = share
         self.groups, dropped = group_pairs(terms, template, config.max_length)
         if not self.groups:
             raise DataError(f"no pair is left: {dropped} have a side of more than max_length {config.max_length} tokens. "
                             "Raise max_length.")
+        check_responses(self.groups, template)
         self.lengths = [group.num_tokens for group in self.groups]
-        self.reference: list[Tensor] = []       # by row, (responses of that prompt,)
         pairs = sum(len(group.pairs) for group in self.groups)
         self.facts: dict[str, Any] = {"pairs": pairs, "dropped_too_long": dropped}
         self.summary = f"{pairs} pairs of {len(self.groups)} prompts to train on, {dropped} too long"
@@ -52,6 +54,7 @@ class Pairs:
         return collate_groups([self.groups[row] for row in rows], self.share)
 
     def reference_of(self, policy: Policy, rows: Sequence[int]) -> list[Tensor]:
+        """By row, (responses of that prompt,)."""
         tokens = self.collate(rows).tokens
         sums = response_logprobs(policy.evaluate_logprobs(tokens), tokens)
         return list(sums.split([len(self.groups[row].responses) for row in rows]))
@@ -60,7 +63,7 @@ class Pairs:
         collated = [self.collate(rows) for rows in parts]
         if not self.config.has_reference:
             return collated
-        return [replace(batch, fields={**batch.fields, "reference": torch.cat([self.reference[row] for row in rows])})
+        return [replace(batch, fields={**batch.fields, "reference": torch.cat(self.reference(policy, rows))})
                 for batch, rows in zip(collated, parts, strict=True)]
 
     def counts(self, batch: MicroBatch) -> Mapping[str, float]:
@@ -96,7 +99,6 @@ class Pairs:
                 **{name: metrics[name] / metrics["number"] for name in ("margin", "chosen_logprob", "rejected_logprob")}}
 
     def distance(self, metrics: Mapping[str, float]) -> float:
-        """How far the step found the policy from its reference."""
         return abs(metrics["margin"]) if self.config.has_reference else 0.0
 
 

@@ -16,9 +16,9 @@ from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate, Rendered
 from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
-from tutelage.data.loader import Schedule, collate
+from tutelage.data.loader import collate
 from tutelage.data.template import TaggedTemplate
-from tutelage.data.truncation import Truncation, fit
+from tutelage.data.truncation import Truncation, fit_all
 from tutelage.data.usage import write_used
 from tutelage.errors import DataError
 from tutelage.lineage import Manifest
@@ -27,14 +27,10 @@ from tutelage.models.load import load_policy, load_tokenizer, resolve, save_poli
 from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
 from tutelage.records import Instruction
-from tutelage.runs.metrics import read_metrics
-from tutelage.runs.steps import steps
-from tutelage.seeds import stream_seed
 from tutelage.training import preflight
-from tutelage.training.dropout import adapter_dropout
-from tutelage.training.loop import MicroBatch, Term, update
-from tutelage.training.memory import load_of, prepare
-from tutelage.training.optimizer import Masters, freeze_layers
+from tutelage.training.fit import Task, fit
+from tutelage.training.loop import MicroBatch, Term
+from tutelage.training.optimizer import freeze_layers
 from tutelage.tuning.annotators import chosen, sentence
 from tutelage.tuning.config import SFT, Template
 
@@ -49,6 +45,21 @@ class NegativeLogLikelihood:
         logprobs = policy(batch.tokens).logprobs
         assert logprobs is not None
         return [Term("nll", negative_log_likelihood(logprobs))]
+
+
+class Conversations(NegativeLogLikelihood, Task):
+    """Rendered rows by name, each learned by its labels."""
+
+    label = "SFT"
+    shown = ("loss", "lr")
+
+    def __init__(self, rows: Mapping[str, Rendered], share: bool) -> None:
+        self.names, self.rows, self.share = list(rows), list(rows.values()), share
+        self.lengths = [len(row.ids) for row in self.rows]
+
+    def collate(self, rows: Sequence[int]) -> MicroBatch:
+        return MicroBatch(tokens=collate([self.rows[row] for row in rows], self.share),
+                          rows=tuple(self.names[row] for row in rows))
 
 
 def sft(project: Project, config: SFT) -> Artifact:
@@ -81,27 +92,8 @@ def sft(project: Project, config: SFT) -> Artifact:
     if policy.has_adapter:
         _check_adapter(policy, source.path, precision, collate(list(rows.values())[:2]))
     freeze_layers(policy, config.optimizer.frozen_layers)
-    names, rendered = list(rows), list(rows.values())
-    schedule = Schedule([len(row.ids) for row in rendered], config.seed, config.epochs, config.batch_tokens, config.micro_tokens)
-    objective = NegativeLogLikelihood()
-
-    def micro_batch(part: Sequence[int]) -> MicroBatch:
-        return MicroBatch(tokens=collate([rendered[index] for index in part], policy.ragged),
-                          rows=tuple(names[index] for index in part))
-
-    masters = prepare("sft", policy, load_of(schedule, micro_batch), run,
-                      lambda: Masters(policy, config.optimizer, len(schedule)), objective)
-
-    def step(i: int) -> dict[str, float]:
-        batches = [micro_batch(part) for part in schedule.micro(i)]
-        with adapter_dropout(policy, stream_seed(config.seed, "sft", "dropout", i)):
-            return update(policy, masters, batches, objective)
-
-    steps(run, {"masters": masters}, len(schedule), step, "SFT", shown=("loss", "lr"))
-
-    measured = read_metrics(run.metrics)
-    facts = {**run.circumstances, "rows": len(rows), "annotators": annotators, "steps": len(schedule),
-             "truncation": str(truncation), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
+    learned = fit("sft", policy, Conversations(rows, policy.ragged), config, run)
+    facts = {**run.circumstances, "rows": len(rows), "annotators": annotators, "truncation": str(truncation), **learned}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
         template.save(draft.path)
@@ -131,15 +123,11 @@ def _check_adapter(policy: Policy, path: Path, precision: str, probe: TokenBatch
 def render_rows(data: Dataset, template: ChatTemplate, config: SFT) -> tuple[dict[str, Rendered], Truncation]:
     """Rendered rows by record id, within `max_length`; what did not fit is counted. Equal rows are told apart by place."""
     rows: dict[str, Rendered] = {}
-    counts = {"kept": 0, "cut": 0, "dropped": 0}
     for place, record in enumerate(data.records):
         assert isinstance(record, Instruction)
-        whole = template.render(record.messages, config.trained, record.tools)
-        row = fit(whole, config.max_length, config.too_long)
-        counts["dropped" if row is None else "kept" if len(row.ids) == len(whole.ids) else "cut"] += 1
-        if row is not None:
-            rows[record.id if record.id not in rows else f"{record.id}#{place}"] = row
-    return rows, Truncation(**counts)
+        name = record.id if record.id not in rows else f"{record.id}#{place}"
+        rows[name] = template.render(record.messages, config.trained, record.tools)
+    return fit_all(rows, config.max_length, config.too_long)
 
 
 def used(data: Dataset, rows: Mapping[str, Rendered]) -> list[str]:

@@ -6,7 +6,7 @@ B responses of a micro-batch
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,12 +16,14 @@ from tutelage.algorithms import LossSum, kto_loss
 from tutelage.batch import TokenBatch
 from tutelage.data.chat import ChatTemplate, Rendered
 from tutelage.errors import DataError
+from tutelage.messages import Messages
 from tutelage.models.policy import Policy
-from tutelage.records import Messages, Preference, Thumb
+from tutelage.records import Preference, Thumb
 from tutelage.training.loop import MicroBatch, Term
-from tutelage.training.pairs import render_to_end_of_turn
+from tutelage.training.pairs import check_rendered, render_to_end_of_turn
 from tutelage.tuning.config import Preferences
 from tutelage.tuning.pairs import response_logprobs
+from tutelage.tuning.reference import Compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +37,20 @@ class Single:
     weight: float
 
 
-class Singles:
+class Singles(Compared):
     """The rows are judged responses."""
 
-    shown = ("baseline",)
+    shown = ("loss", "baseline")
 
     def __init__(self, terms: Sequence[Thumb | Preference], template: ChatTemplate, config: Preferences) -> None:
-        self.config = config
+        super().__init__(config)
         thumbs = [thumb for term in terms for thumb in _thumbs(term)]
         self.rows, dropped = _singles(thumbs, template, config.max_length)
         if len({thumb.up for thumb in thumbs}) < 2:
             raise DataError(f"kto needs liked and disliked responses; all {len(thumbs)} are "
                             f"{'liked' if thumbs and thumbs[0].up else 'disliked'}.")
+        check_rendered({row.name: row.judged for row in self.rows}, template)
         self.lengths = [len(row.judged.ids) for row in self.rows]
-        self.reference: list[Tensor] = []       # by row, (2,): of the judged and of the mismatched response
         ups = sum(row.up for row in self.rows)
         self.facts: dict[str, Any] = {"liked": ups, "disliked": len(self.rows) - ups, "dropped_too_long": dropped}
         self.summary = f"{ups} liked and {len(self.rows) - ups} disliked responses to train on, {dropped} too long"
@@ -60,21 +62,19 @@ class Singles:
                                   "weight": torch.tensor([single.weight for single in chosen])})
 
     def reference_of(self, policy: Policy, rows: Sequence[int]) -> list[Tensor]:
+        """By row, (2,): of the judged and of the mismatched response."""
         judged = _sums(policy, self.collate(rows).tokens)
         return list(torch.stack([judged, _sums(policy, self._mismatched(rows))], 1))
 
     def batches(self, policy: Policy, parts: Sequence[Sequence[int]]) -> list[MicroBatch]:
         """The baseline is one for the whole step, so that it does not depend on how the step was cut (D5)."""
-        ratios = [_sums(policy, self._mismatched(rows)) - torch.stack([self.reference[row][1] for row in rows])
-                  for rows in parts]
+        references = [torch.stack(self.reference(policy, rows)) for rows in parts]                      # (rows, 2) each
+        ratios = [_sums(policy, self._mismatched(rows)) - reference[:, 1]
+                  for rows, reference in zip(parts, references, strict=True)]
         baseline = torch.cat(ratios).mean().clamp(min=0.0)
-        made = []
-        for rows in parts:
-            batch = self.collate(rows)
-            reference = torch.stack([self.reference[row][0] for row in rows])
-            made.append(MicroBatch(tokens=batch.tokens, rows=batch.rows,
-                                   fields={**batch.fields, "reference": reference, "baseline": baseline}))
-        return made
+        collated = [self.collate(rows) for rows in parts]
+        return [replace(batch, fields={**batch.fields, "reference": reference[:, 0], "baseline": baseline})
+                for batch, reference in zip(collated, references, strict=True)]
 
     def _mismatched(self, rows: Sequence[int]) -> TokenBatch:
         return _pack([self.rows[row].mismatched for row in rows])

@@ -15,7 +15,8 @@ from typing import Any
 from tutelage.errors import DataError
 from tutelage.feedback.exchange.meaning import Answer, Item, Meaning, Unclear, told_of_answer
 from tutelage.feedback.exchange.told import Told
-from tutelage.records import Judgment, Sample, messages_to_json
+from tutelage.messages import messages_to_json
+from tutelage.records import Judgment, Sample
 
 _OURS = uuid.UUID("2b1d6f0e-6e0c-5b5e-9a57-7475746c6761")      # the name space of our people among UUIDs
 _BESIDES = ("id", "status", "_server_id", "inserted_at", "updated_at", "score", "external_id")

@@ -15,7 +15,8 @@ from typing import Any
 from tutelage.errors import DataError
 from tutelage.feedback.exchange.meaning import Answer, Item, Meaning, Unclear, told_of_answer
 from tutelage.feedback.exchange.told import Told
-from tutelage.records import Judgment, Message, Sample
+from tutelage.messages import Message
+from tutelage.records import Judgment, Sample
 
 
 class LabelStudioReader:

@@ -16,7 +16,7 @@ from tutelage.errors import DataError, UsageError
 from tutelage.feedback.asked import ASPECTS, excerpt
 from tutelage.feedback.exchange.told import Told, text_turn
 from tutelage.feedback.kinds.spans import MARKS
-from tutelage.records import Messages, messages_from_json
+from tutelage.messages import Messages, messages_from_json
 
 PROMPTS = ("prompt", "instruction", "question", "query", "user", "input", "text")
 _RESPONSE = re.compile(r"(?:model[-_ ]?)?(?:response|answer|completion|generation|generated|output|reply|chosen|rejected|text)"

@@ -21,7 +21,8 @@ from tutelage.feedback.aggregation import SIDES_UNKNOWN
 from tutelage.feedback.asked import Asked
 from tutelage.feedback.exchange.meaning import Meaning
 from tutelage.feedback.exchange.told import Told, text_turn
-from tutelage.records import AnnotatorKind, Judgment, Messages, Prompt, Sample, messages_from_json, messages_to_json
+from tutelage.messages import Messages, messages_from_json, messages_to_json
+from tutelage.records import AnnotatorKind, Judgment, Prompt, Sample
 
 RESPONSES = tuple(f"response_{number}" for number in range(1, 7))
 COLUMNS = ("id", "kind", "person", "annotator", "guideline", "prompt", *RESPONSES, "answer")

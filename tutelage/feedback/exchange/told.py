@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from tutelage.errors import DataError
 from tutelage.feedback import kinds
 from tutelage.feedback.aggregation import SIDES_UNKNOWN
-from tutelage.records import AnnotatorKind, Judgment, Message, Messages, Prompt, Sample, messages_to_json, record_id
+from tutelage.messages import Message, Messages, messages_to_json, record_id
+from tutelage.records import AnnotatorKind, Judgment, Prompt, Sample
 
 IMPORTED_AS_SHOWN = "imported, sides as shown"       # the guideline of judgments whose file says how things were shown
 

@@ -14,7 +14,8 @@ from typing import Any, Protocol, cast
 
 from tutelage.errors import DataError
 from tutelage.feedback.asked import Action, Asked
-from tutelage.records import AnnotatorKind, Judgment, Preference, Prompt, Record, Sample, record_id
+from tutelage.messages import record_id
+from tutelage.records import AnnotatorKind, Judgment, Preference, Prompt, Record, Sample
 
 
 class Kind(Protocol):

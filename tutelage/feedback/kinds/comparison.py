@@ -7,7 +7,8 @@ from typing import Any
 
 from tutelage.errors import DataError
 from tutelage.feedback.asked import OPEN, Action, Asked, keys_of, origin, shown
-from tutelage.records import Judgment, Preference, Sample, messages_to_json, record_id
+from tutelage.messages import messages_to_json, record_id
+from tutelage.records import Judgment, Preference, Sample
 
 NAME = "comparison"
 NUM_SAMPLES = (2, 2)

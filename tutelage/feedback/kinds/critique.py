@@ -19,7 +19,8 @@ from tutelage.feedback.asked import (
     shown,
     text,
 )
-from tutelage.records import Critique, Judgment, Sample, messages_to_json, record_id
+from tutelage.messages import messages_to_json, record_id
+from tutelage.records import Critique, Judgment, Sample
 
 NAME = "critique"
 NUM_SAMPLES = (0, 6)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tutelage.feedback.asked import OPEN, TEXT_SCHEMA, Asked, cannot_judge, declined, excerpt, keys_of, only_keys, origin, text
-from tutelage.records import Instruction, Judgment, Message, Sample, messages_to_json, record_id
+from tutelage.messages import Message, messages_to_json, record_id
+from tutelage.records import Instruction, Judgment, Sample
 
 NAME = "demonstration"
 NUM_SAMPLES = (0, 0)

@@ -21,7 +21,8 @@ from tutelage.feedback.asked import (
     text,
 )
 from tutelage.feedback.kinds.thumbs import thumb
-from tutelage.records import Instruction, Judgment, Message, Preference, Record, Sample, messages_to_json, record_id
+from tutelage.messages import Message, messages_to_json, record_id
+from tutelage.records import Instruction, Judgment, Preference, Record, Sample
 
 NAME = "edit"
 NUM_SAMPLES = (1, 1)

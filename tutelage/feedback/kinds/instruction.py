@@ -18,7 +18,8 @@ from tutelage.feedback.asked import (
     origin,
     text,
 )
-from tutelage.records import Instruction, Judgment, Message, Sample, messages_to_json, record_id
+from tutelage.messages import Message, messages_to_json, record_id
+from tutelage.records import Instruction, Judgment, Sample
 
 NAME = "instruction"
 NUM_SAMPLES = (0, 0)

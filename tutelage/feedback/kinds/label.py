@@ -7,7 +7,8 @@ from typing import Any
 
 from tutelage.errors import DataError
 from tutelage.feedback.asked import MAX_LABELS, OPEN, Action, Asked, cannot_judge, declined, keys_of, only_keys, origin, shown
-from tutelage.records import Judgment, Label, Sample, record_id
+from tutelage.messages import record_id
+from tutelage.records import Judgment, Label, Sample
 
 NAME = "label"
 NUM_SAMPLES = (0, 1)

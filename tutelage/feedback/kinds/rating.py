@@ -19,7 +19,8 @@ from tutelage.feedback.asked import (
     shown,
     whole,
 )
-from tutelage.records import Judgment, Rating, Sample, messages_to_json, record_id
+from tutelage.messages import messages_to_json, record_id
+from tutelage.records import Judgment, Rating, Sample
 
 NAME = "rating"
 NUM_SAMPLES = (1, 1)

@@ -25,7 +25,8 @@ from tutelage.feedback.asked import (
     text,
     whole,
 )
-from tutelage.records import Judgment, Marked, Sample, messages_to_json, record_id
+from tutelage.messages import messages_to_json, record_id
+from tutelage.records import Judgment, Marked, Sample
 
 NAME = "spans"
 NUM_SAMPLES = (1, 1)

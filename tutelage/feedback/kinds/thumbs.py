@@ -7,7 +7,8 @@ from typing import Any
 
 from tutelage.errors import DataError
 from tutelage.feedback.asked import OPEN, Action, Asked, cannot_judge, declined, keys_of, only_keys, origin, shown
-from tutelage.records import Judgment, Sample, Thumb, messages_to_json, record_id
+from tutelage.messages import messages_to_json, record_id
+from tutelage.records import Judgment, Sample, Thumb
 
 NAME = "thumbs"
 NUM_SAMPLES = (1, 1)

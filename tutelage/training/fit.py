@@ -1,0 +1,101 @@
+"""From a loaded policy to a trained one: what every stage that knows its rows beforehand has in common.
+
+A stage brings a `Task`: its rows, the micro-batches made of them and the loss on these. `fit` brings the rest: the order of
+rows, the plan of memory, the optimizer, dropout, checkpoints and metrics.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from tutelage.data.loader import Schedule
+from tutelage.models.config import Adapter
+from tutelage.models.policy import Policy
+from tutelage.runs.directory import Run
+from tutelage.runs.metrics import read_metrics
+from tutelage.runs.plan import only_planning
+from tutelage.runs.steps import steps
+from tutelage.seeds import stream_seed
+from tutelage.training.config import Optimizer
+from tutelage.training.dropout import adapter_dropout
+from tutelage.training.loop import MicroBatch, Objective, update
+from tutelage.training.memory import load_of, prepare
+from tutelage.training.optimizer import Masters
+
+
+class Settings(Protocol):
+    """What `fit` reads of a stage's config."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch_tokens(self) -> int: ...
+    @property
+    def micro_tokens(self) -> int: ...
+    @property
+    def adapter(self) -> Adapter: ...
+    @property
+    def optimizer(self) -> Optimizer: ...
+
+
+class Task(Objective, Protocol):
+    """Rows to learn from, and the loss on them."""
+
+    lengths: Sequence[int]                   # tokens of each row, a shared prompt counted once
+    label: str                               # the stage's name beside its progress
+    shown: tuple[str, ...] = ("loss",)       # metrics beside it
+    scores_only: bool = False                # the loss reads scores alone, so no head over the vocabulary is run
+
+    @abstractmethod
+    def collate(self, rows: Sequence[int]) -> MicroBatch:
+        """Rows by their index, as they go through the model at once."""
+
+    def batches(self, policy: Policy, parts: Sequence[Sequence[int]]) -> list[MicroBatch]:
+        """The micro-batches of one step."""
+        return [self.collate(rows) for rows in parts]
+
+    def remember(self, policy: Policy, schedule: Schedule, run: Run) -> None:
+        """Keep what the loss needs of the policy as it is before the first step."""
+        return None
+
+    def rates(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
+        """What a step's metrics say that are no sums over its rows."""
+        return {}
+
+    def check_first(self, metrics: Mapping[str, float]) -> None:
+        """Look at the first step. Raises: PreflightError, where it is not what the start of this task must be."""
+        return None
+
+
+def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run) -> dict[str, Any]:
+    """Train `policy` on `task`, going on from the run's last checkpoint; the facts a manifest tells of it.
+
+    Raises:
+        PlanError: if it does not fit; Planned: under `--plan`; PreflightError, TrainingError, ResumeError.
+    """
+    schedule = Schedule(task.lengths, config.seed, config.epochs, config.batch_tokens, config.micro_tokens)
+    largest = schedule.largest()
+
+    def optimizer() -> Masters:
+        if not only_planning():
+            task.remember(policy, schedule, run)
+        return Masters(policy, config.optimizer, len(schedule))
+
+    masters = prepare(stage, policy, load_of(schedule, task.collate(largest), task.scores_only), run, optimizer, task,
+                      lambda: task.batches(policy, [largest])[0])
+
+    def step(i: int) -> dict[str, float]:
+        batches = task.batches(policy, schedule.micro(i))
+        with adapter_dropout(policy, stream_seed(config.seed, stage, "dropout", i)):
+            metrics = update(policy, masters, batches, task)
+        if i == 0:
+            task.check_first(metrics)
+        return {**metrics, **task.rates(metrics)}
+
+    steps(run, {"masters": masters}, len(schedule), step, task.label, shown=task.shown)
+    measured = read_metrics(run.metrics)
+    return {"steps": len(schedule), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
