@@ -22,6 +22,11 @@ FLOOR_VENV := .venv-floors
 FLOOR_TORCH ?= $(TORCH)
 FLOOR_STAMP := $(FLOOR_VENV)/.installed
 
+# What `make bench` compares with, in an environment of its own.
+PEER_VENV := .venv-peer
+PEER_STAMP := $(PEER_VENV)/.installed
+PEERS := trl==1.16.0 transformers==5.23.0 peft==0.21.2 datasets==5.2.0
+
 .PHONY: install demo test check docs bench faults floors studio
 .DEFAULT_GOAL := install
 
@@ -53,9 +58,14 @@ docs: $(STAMP)
 	$(PY) docs/generate.py
 	PYTHONPATH=. $(PY) docs/privacy_table.py
 
-bench: $(STAMP)
-	@test -f bench/__main__.py || { echo "make bench: there is no bench/ in this checkout, so nothing was measured."; exit 1; }
+bench: $(STAMP) $(PEER_STAMP)
 	$(PY) -m bench $(BENCH_ARGS)
+
+$(PEER_STAMP): Makefile
+	test -x $(PEER_VENV)/bin/python || $(PYTHON) -m venv $(PEER_VENV)
+	$(PEER_VENV)/bin/python $(PIP) torch==$(TORCH)
+	$(PEER_VENV)/bin/python $(PIP) $(PEERS)
+	touch $@
 
 faults: $(STAMP)
 	.ci/debian $(DEBIAN)

@@ -29,7 +29,7 @@ from tutelage.training import fit as fitting
 from tutelage.training.config import Optimizer
 from tutelage.training.loop import update
 from tutelage.training.optimizer import Masters
-from tutelage.training.pairs import render_to_end_of_turn
+from tutelage.training.pairs import group_pairs, render_to_end_of_turn
 from tutelage.tuning import preference as module
 from tutelage.tuning import reference
 from tutelage.tuning.config import Preferences
@@ -110,7 +110,7 @@ def test_loss_and_gradient_are_those_of_the_papers_however_the_step_is_cut(
     The reference sums whole responses (trl#2175 and CORRECTNESS B, DPO), its BOS and end of turn as the policy's.
     """
     policy, other = policies()
-    task = Pairs(terms, template, config, share=True)
+    task = Pairs(*group_pairs(terms, template, config.max_length), config, share=True)
     schedule = Schedule(task.lengths, 0, 1, 4096, micro_tokens)
     _reference(task, other)
     policy.zero_grad()

@@ -14,12 +14,10 @@ from torch import Tensor
 
 from tutelage.algorithms import LossSum, log_odds, pair_loss
 from tutelage.batch import TokenBatch
-from tutelage.data.chat import ChatTemplate
 from tutelage.errors import DataError
 from tutelage.models.policy import Policy
-from tutelage.records import Preference
 from tutelage.training.loop import MicroBatch, Term
-from tutelage.training.pairs import check_responses, collate_groups, group_pairs
+from tutelage.training.pairs import Group, collate_groups
 from tutelage.tuning.config import Preferences
 from tutelage.tuning.reference import Compared
 
@@ -37,15 +35,13 @@ class Pairs(Compared):
 
     shown = ("loss", "accuracy")
 
-    def __init__(self, terms: Sequence[Preference], template: ChatTemplate, config: Preferences, share: bool) -> None:
+    def __init__(self, groups: Sequence[Group], dropped: int, config: Preferences, share: bool) -> None:
         super().__init__(config)
-        self.share = share
-        self.groups, dropped = group_pairs(terms, template, config.max_length)
-        if not self.groups:
+        if not groups:
             raise DataError(f"no pair is left: {dropped} have a side of more than max_length {config.max_length} tokens. "
                             "Raise max_length.")
-        check_responses(self.groups, template)
-        self.lengths = [group.num_tokens for group in self.groups]
+        self.groups, self.share = groups, share
+        self.lengths = [group.num_tokens for group in groups]
         pairs = sum(len(group.pairs) for group in self.groups)
         self.facts: dict[str, Any] = {"pairs": pairs, "dropped_too_long": dropped}
         self.summary = f"{pairs} pairs of {len(self.groups)} prompts to train on, {dropped} too long"

@@ -21,7 +21,7 @@ from tutelage.records import Preference
 from tutelage.training import preflight
 from tutelage.training.fit import fit
 from tutelage.training.optimizer import freeze_layers
-from tutelage.training.pairs import judgments
+from tutelage.training.pairs import check_responses, group_pairs, judgments
 from tutelage.tuning.config import Preferences
 from tutelage.tuning.pairs import Pairs
 from tutelage.tuning.reference import FILE as REFERENCE_FILE
@@ -72,4 +72,8 @@ def preference(project: Project, config: Preferences, preferences: Sequence[Pref
 
 
 def _task(said: Sequence[Any], template: ChatTemplate, config: Preferences, share: bool) -> Pairs | Singles:
-    return Singles(said, template, config) if config.loss == "kto" else Pairs(said, template, config, share)
+    if config.loss == "kto":
+        return Singles(said, template, config)
+    groups, dropped = group_pairs(said, template, config.max_length)
+    check_responses(groups, template)
+    return Pairs(groups, dropped, config, share)
