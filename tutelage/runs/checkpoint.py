@@ -33,6 +33,7 @@ class Best:
 
     metric: str
     higher: bool = True
+    at_once: bool = False      # whether a new best one is written when it is found, not only when a checkpoint is due
 
 
 class DirectoryCheckpoints:
@@ -94,6 +95,26 @@ class DirectoryCheckpoints:
             return None
         wanted = (max if self.best.higher else min)(value for value, _ in values)
         return next(path for value, path in values if value == wanted)
+
+    def must_keep(self, metrics: Mapping[str, float]) -> bool:
+        """Whether a checkpoint with these metrics would be the best one, and has to be written at once."""
+        if self.best is None or not self.best.at_once or self.best.metric not in metrics:
+            return False
+        before = self.best_step()
+        known = None if before is None else _metric(before, self.best.metric)
+        return known is None or (metrics[self.best.metric] > known if self.best.higher else metrics[self.best.metric] < known)
+
+    def best_state(self) -> tuple[int, dict[str, Any]]:
+        """The best state, and how many steps it holds.
+
+        Raises:
+            ResumeError: if there is none, or it is damaged.
+        """
+        path = self.best_step()
+        if path is None:
+            raise ResumeError(f"no checkpoint in {self.path} has the metric that says which is the best. Remove "
+                              f"{self.path.parent} to begin anew.")
+        return self._read(path)
 
     def latest(self) -> tuple[int, dict[str, Any]] | None:
         """The newest state that is whole, or None where none was saved.

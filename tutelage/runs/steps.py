@@ -31,7 +31,7 @@ def steps(run: Run, parts: Mapping[str, Stateful], total: int, step: Callable[[i
 
     A checkpoint of all `parts` is written every `interval_s` seconds (None: `CHECKPOINT_INTERVAL_S`); when it is written
     changes no number. The last state is kept too, so that a kill between the last step and the artifact repeats nothing.
-    `best` names the metric by which one checkpoint is kept besides the newest.
+    `best` names the metric by which one checkpoint is kept besides the newest; where it says `at_once`, each new best one.
     `done` ends the run before its last step: asked before each, of the state alone.
 
     Raises:
@@ -60,7 +60,8 @@ def steps(run: Run, parts: Mapping[str, Stateful], total: int, step: Callable[[i
                 tracker.log(made, metrics)
                 made += 1
                 bar.advance(1, **{name.rpartition("/")[2]: metrics[name] for name in shown if name in metrics})
-                if made == total or done() or asked() is not None or time.monotonic() - written > interval_s:
+                due = made == total or done() or asked() is not None or time.monotonic() - written > interval_s
+                if due or checkpoints.must_keep(metrics):
                     keep(made)
                     kept, written = made, time.monotonic()
                 if (number := asked()) is not None:

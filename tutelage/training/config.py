@@ -8,6 +8,20 @@ from typing import Literal
 from tutelage.errors import ConfigError
 
 
+def check_looks(stage: str, heldout_fraction: float, evaluate_every: int, patience: int) -> None:
+    """Settings of the rows that a stage keeps out of training and looks at between steps.
+
+    Raises:
+        ConfigError: if one is out of its range, or nothing is kept out to look at.
+    """
+    if not 0 <= heldout_fraction < 1 or evaluate_every < 0 or patience < 0:
+        raise ConfigError(f"{stage}: heldout_fraction {heldout_fraction} must be in [0, 1), evaluate_every {evaluate_every} and "
+                          f"patience {patience} >= 0.")
+    if heldout_fraction == 0 and (evaluate_every or patience):
+        raise ConfigError(f"{stage}: evaluate_every {evaluate_every} and patience {patience} look at rows that are kept out, "
+                          "and heldout_fraction is 0. Set it, for instance to 0.05.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optimizer:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) over fp32 masters."""

@@ -20,6 +20,7 @@ from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
 from tutelage.training.config import Optimizer
 from tutelage.training.dropout import adapter_dropout
+from tutelage.training.heldout import HeldOut
 from tutelage.training.loop import MicroBatch, Objective, update
 from tutelage.training.memory import load_of, prepare
 from tutelage.training.optimizer import Masters
@@ -54,6 +55,10 @@ class Task(Objective, Protocol):
     def collate(self, rows: Sequence[int]) -> MicroBatch:
         """Rows by their index, as they go through the model at once."""
 
+    def begin(self, step: int) -> None:
+        """Told before the batches of a step are asked for; what a task draws at random follows from its seed and this."""
+        return None
+
     def batches(self, policy: Policy, parts: Sequence[Sequence[int]]) -> list[MicroBatch]:
         """The micro-batches of one step."""
         return [self.collate(rows) for rows in parts]
@@ -71,8 +76,11 @@ class Task(Objective, Protocol):
         return None
 
 
-def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run) -> dict[str, Any]:
+def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run, heldout: HeldOut | None = None) -> dict[str, Any]:
     """Train `policy` on `task`, going on from the run's last checkpoint; the facts a manifest tells of it.
+
+    `heldout` is looked at between steps, which changes no number of the training but where it ends: with patience the
+    policy is left with the weights that did best there.
 
     Raises:
         PlanError: if it does not fit; Planned: under `--plan`; PreflightError, TrainingError, ResumeError.
@@ -83,19 +91,32 @@ def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run) -> d
     def optimizer() -> Masters:
         if not only_planning():
             task.remember(policy, schedule, run)
+            if heldout is not None:
+                heldout.remember(policy, run)
         return Masters(policy, config.optimizer, len(schedule))
 
-    masters = prepare(stage, policy, load_of(schedule, task.collate(largest), task.scores_only), run, optimizer, task,
-                      lambda: task.batches(policy, [largest])[0])
+    load = load_of(schedule, task.collate(largest), task.scores_only, restores=heldout is not None and heldout.patience > 0)
+    masters = prepare(stage, policy, load, run, optimizer, task, lambda: task.batches(policy, [largest])[0])
 
     def step(i: int) -> dict[str, float]:
+        task.begin(i)
         batches = task.batches(policy, schedule.micro(i))
         with adapter_dropout(policy, stream_seed(config.seed, stage, "dropout", i)):
             metrics = update(policy, masters, batches, task)
         if i == 0:
             task.check_first(metrics)
-        return {**metrics, **task.rates(metrics)}
+        found = {**metrics, **task.rates(metrics)}
+        return found if heldout is None else {**found, **heldout.look(policy, i + 1, schedule)}
 
-    steps(run, {"masters": masters}, len(schedule), step, task.label, shown=task.shown)
+    if heldout is None:
+        steps(run, {"masters": masters}, len(schedule), step, task.label, shown=task.shown)
+        return _told(run)
+    steps(run, {"masters": masters, "heldout": heldout}, len(schedule), step, task.label, shown=task.shown,
+          done=heldout.ended, best=heldout.best)
+    heldout.restore(masters, run)
+    return {**_told(run), **heldout.facts()}
+
+
+def _told(run: Run) -> dict[str, Any]:
     measured = read_metrics(run.metrics)
-    return {"steps": len(schedule), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
+    return {"steps": len(measured), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}

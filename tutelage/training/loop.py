@@ -86,17 +86,28 @@ def rehearse(policy: Policy, masters: Masters, batch: MicroBatch, objective: Obj
     return time.monotonic() - began
 
 
+@torch.no_grad()
+def measure(policy: Policy, batches: Sequence[MicroBatch], objective: Objective) -> dict[str, float]:
+    """What one step over `batches` would find: `loss`, each term's mean, each statistic divided. Nothing is learned of it.
+
+    Raises:
+        TrainingError: if the loss is not finite.
+    """
+    totals = _global_counts(batches, objective, OneRank())
+    sums = {"loss": 0.0}
+    for batch in batches:
+        sums["loss"] += float(_tally(objective.terms(policy, batch), totals, sums))
+    if not math.isfinite(sums["loss"]):
+        raise TrainingError(f"the loss over {len(batches)} held-out batches is {sums['loss']}. Lower the learning rate.")
+    return sums
+
+
 def _accumulate(policy: Policy, batches: Sequence[MicroBatch], objective: Objective,
                 totals: Mapping[str, float]) -> dict[str, float]:
     """Leave the step's gradient in the parameters; returns `loss`, each term and each statistic, divided."""
     sums = {"loss": 0.0}
     for batch in batches:
-        micro_loss = torch.zeros(())
-        for term in objective.terms(policy, batch):
-            count = totals[term.name] or 1.0
-            micro_loss = micro_loss + term.weight / count * term.loss.sum
-            for name, value in ((term.name, term.loss.sum.detach()), *term.loss.stats.items()):
-                sums[name] = sums.get(name, 0.0) + float(value) / count
+        micro_loss = _tally(objective.terms(policy, batch), totals, sums)
         if not math.isfinite(float(micro_loss.detach())):
             raise TrainingError(f"the loss is {float(micro_loss.detach())} in rows {', '.join(batch.rows[:5])}"
                                 f"{' …' if len(batch.rows) > 5 else ''}; no weight was changed. Look at these rows, or lower "
@@ -104,6 +115,17 @@ def _accumulate(policy: Policy, batches: Sequence[MicroBatch], objective: Object
         micro_loss.backward()
         sums["loss"] += float(micro_loss.detach())
     return sums
+
+
+def _tally(terms: Sequence[Term], totals: Mapping[str, float], sums: dict[str, float]) -> Tensor:
+    """A micro-batch's share of the loss; each of its terms and statistics, divided, is added to `sums`."""
+    loss = torch.zeros(())
+    for term in terms:
+        count = totals[term.name] or 1.0
+        loss = loss + term.weight / count * term.loss.sum
+        for name, value in ((term.name, term.loss.sum.detach()), *term.loss.stats.items()):
+            sums[name] = sums.get(name, 0.0) + float(value) / count
+    return loss
 
 
 def _global_counts(batches: Sequence[MicroBatch], objective: Objective, ranks: Ranks) -> dict[str, float]:

@@ -43,13 +43,14 @@ class Load:
     accumulates: bool                 # whether a step may have more than one micro-batch
     num_tokens: int                   # of the whole run, for its time; 0 where nobody knows
     scores_only: bool = False         # the loss reads scores alone, so no head over the vocabulary is run
+    restores: bool = False            # the best checkpoint is read again when the last step is made
     other: Mapping[str, int] = field(default_factory=dict)      # what lives beside the update, by part: decoding slots
 
 
-def load_of(schedule: Schedule, largest: MicroBatch, scores_only: bool = False) -> Load:
+def load_of(schedule: Schedule, largest: MicroBatch, scores_only: bool = False, restores: bool = False) -> Load:
     """What a stage with a fixed schedule will put through; `largest` is made of `schedule.largest()`."""
     return Load(largest=largest, accumulates=any(len(schedule.micro(step)) > 1 for step in range(len(schedule))),
-                num_tokens=sum(map(schedule.size, schedule.batches)), scores_only=scores_only)
+                num_tokens=sum(map(schedule.size, schedule.batches)), scores_only=scores_only, restores=restores)
 
 
 def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
@@ -70,7 +71,7 @@ def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
         {**base, "gradients": gradient, "weights before the first step": gradient},
         {**base, **load.other},
         {**base, "the saved model, read again": 2 * weight_bytes(policy)},
-        {**base, "the checkpoint, read again": masters + moments if resumed else 0},
+        {**base, "the checkpoint, read again": masters + moments if resumed or load.restores else 0},
     ]
     peak = max(peaks, key=lambda parts: sum(parts.values()))
     peak[BEFORE] = max(0, so_far - sum(peak.values()))

@@ -8,7 +8,7 @@ from typing import Literal
 from tutelage.errors import ConfigError
 from tutelage.models.config import Adapter, Precision
 from tutelage.records import AnnotatorKind
-from tutelage.training.config import Optimizer
+from tutelage.training.config import Optimizer, check_looks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,9 @@ class SFT:
     too_long: Literal["drop", "cut"] = "drop"    # cut takes the end of the response, and its end-of-turn label
     trained: Literal["all", "last"] = "all"      # which assistant turns of a conversation are labels
     annotators: tuple[AnnotatorKind, ...] = ()   # whose responses are trained on; several only where asked for
+    heldout_fraction: float = 0.0      # share of the prompts, by clusters of near duplicates, kept out and looked at; 0: none
+    evaluate_every: int = 0            # steps between looks at what is kept out; 0: at the end of each epoch
+    patience: int = 0                  # looks in a row without a better one that end training, with the best weights; 0: never
     template: Template = field(default_factory=Template)
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=2e-5))
@@ -50,6 +53,7 @@ class SFT:
     def __post_init__(self) -> None:
         if self.epochs < 1 or min(self.batch_tokens, self.micro_tokens, self.max_length) < 1:
             raise ConfigError("sft: epochs, batch_tokens, micro_tokens and max_length must be at least 1.")
+        check_looks("sft", self.heldout_fraction, self.evaluate_every, self.patience)
         if self.max_length > self.batch_tokens:
             raise ConfigError(f"sft: a row of max_length {self.max_length} does not fit into batch_tokens "
                               f"{self.batch_tokens}. Raise batch_tokens or lower max_length.")

@@ -16,6 +16,7 @@ from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate, Rendered
 from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
+from tutelage.data.fingerprints import prompt_key
 from tutelage.data.loader import collate
 from tutelage.data.template import TaggedTemplate
 from tutelage.data.truncation import Truncation, fit_all
@@ -29,6 +30,7 @@ from tutelage.project import Artifact, Project
 from tutelage.records import Instruction
 from tutelage.training import preflight
 from tutelage.training.fit import Task, fit
+from tutelage.training.heldout import HeldOut, kept_out
 from tutelage.training.loop import MicroBatch, Term
 from tutelage.training.optimizer import freeze_layers
 from tutelage.tuning.annotators import chosen, sentence
@@ -83,7 +85,9 @@ def sft(project: Project, config: SFT) -> Artifact:
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
     rows, truncation = render_rows(data, template, config)
-    console.print(f"sft: {sentence(annotators)}; {truncation} (at most {config.max_length} tokens); precision {precision}")
+    train, heldout = _split(data, rows, config)
+    console.print(f"sft: {sentence(annotators)}; {truncation} (at most {config.max_length} tokens)"
+                  f"{f'; {len(heldout)} kept out' if heldout else ''}; precision {precision}")
     preflight.labels(rows)
     preflight.end_of_turn(rows, template, truncation.cut)
     preflight.one_bos(rows, tokenizer.bos_token_id)
@@ -92,8 +96,10 @@ def sft(project: Project, config: SFT) -> Artifact:
     if policy.has_adapter:
         _check_adapter(policy, source.path, precision, collate(list(rows.values())[:2]))
     freeze_layers(policy, config.optimizer.frozen_layers)
-    learned = fit("sft", policy, Conversations(rows, policy.ragged), config, run)
-    facts = {**run.circumstances, "rows": len(rows), "annotators": annotators, "truncation": str(truncation), **learned}
+    watched = HeldOut(Conversations(heldout, policy.ragged), config, every=config.evaluate_every,
+                      patience=config.patience) if heldout else None
+    learned = fit("sft", policy, Conversations(train, policy.ragged), config, run, watched)
+    facts = {**run.circumstances, "rows": len(train), "annotators": annotators, "truncation": str(truncation), **learned}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
         template.save(draft.path)
@@ -122,12 +128,29 @@ def _check_adapter(policy: Policy, path: Path, precision: str, probe: TokenBatch
 
 def render_rows(data: Dataset, template: ChatTemplate, config: SFT) -> tuple[dict[str, Rendered], Truncation]:
     """Rendered rows by record id, within `max_length`; what did not fit is counted. Equal rows are told apart by place."""
-    rows: dict[str, Rendered] = {}
+    rows = {name: template.render(record.messages, config.trained, record.tools) for name, record in named(data).items()}
+    return fit_all(rows, config.max_length, config.too_long)
+
+
+def named(data: Dataset) -> dict[str, Instruction]:
+    """Records by their id; equal ones are told apart by place."""
+    records: dict[str, Instruction] = {}
     for place, record in enumerate(data.records):
         assert isinstance(record, Instruction)
-        name = record.id if record.id not in rows else f"{record.id}#{place}"
-        rows[name] = template.render(record.messages, config.trained, record.tools)
-    return fit_all(rows, config.max_length, config.too_long)
+        records[record.id if record.id not in records else f"{record.id}#{place}"] = record
+    return records
+
+
+def _split(data: Dataset, rows: Mapping[str, Rendered], config: SFT) -> tuple[dict[str, Rendered], dict[str, Rendered]]:
+    """Rows to train on, and those that are kept out, by clusters of their prompts."""
+    if config.heldout_fraction == 0:
+        return dict(rows), {}
+    records = named(data)
+    apart = kept_out([prompt_key(records[name]) for name in rows], config.heldout_fraction, config.seed)
+    sides: tuple[dict[str, Rendered], dict[str, Rendered]] = ({}, {})
+    for place, (name, row) in enumerate(rows.items()):
+        sides[place in apart][name] = row
+    return sides
 
 
 def used(data: Dataset, rows: Mapping[str, Rendered]) -> list[str]:
