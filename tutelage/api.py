@@ -37,8 +37,9 @@ from tutelage.rl.stage import rl as _rl
 from tutelage.store import Store
 from tutelage.synthesis.config import Generate
 from tutelage.synthesis.stage import generate as _generate
-from tutelage.tuning.config import SFT, Preferences
+from tutelage.tuning.config import SFT, Preferences, Pretrain
 from tutelage.tuning.preference import preference as _preference
+from tutelage.tuning.pretrain import pretrain as _pretrain
 from tutelage.tuning.sft import sft as _sft
 
 
@@ -52,6 +53,12 @@ def sft(project: str | Path | Project, **settings: Any) -> Artifact:
     """Supervised fine-tuning; settings as in `tuning.config.SFT`."""
     with (opened := _open(project, "sft", settings)).lock():
         return _sft(opened, from_plain(SFT, settings))
+
+
+def pretrain(project: str | Path | Project, **settings: Any) -> Artifact:
+    """Next-token training on raw text; settings as in `tuning.config.Pretrain`."""
+    with (opened := _open(project, "pretrain", settings)).lock():
+        return _pretrain(opened, from_plain(Pretrain, settings))
 
 
 def dpo(project: str | Path | Project, **settings: Any) -> Artifact:

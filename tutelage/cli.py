@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("tutelage.cli:init", "make a directory a project"),
     "models": ("tutelage.models.commands:models", "fetch, list and inspect models"),
     "data": ("tutelage.data.commands:data", "import, show, list, check and clean data sets"),
+    "pretrain": ("tutelage.stages:pretrain", "teach a model raw text, also from scratch"),
     "sft": ("tutelage.stages:sft", "teach a model with instructions"),
     "dpo": ("tutelage.stages:dpo", "teach a policy from judgments directly: DPO, IPO, KTO, ORPO, SimPO"),
     "sample": ("tutelage.stages:sample", "draw responses from a model"),

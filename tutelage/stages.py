@@ -64,6 +64,21 @@ def run(config_type: type, stage: str, arguments: Sequence[str], options: Option
 
 
 @planned
+def pretrain(arguments: list[str], options: Options) -> Mapping[str, Any]:
+    from tutelage.tuning.config import Pretrain
+
+    return run(Pretrain, "pretrain", arguments, options, _tell_pretrained)
+
+
+def _tell_pretrained(artifact: Artifact) -> Mapping[str, Any]:
+    facts = artifact.manifest.facts
+    if "perplexity_after" in facts:
+        console.print(f"held-out perplexity {facts['perplexity_before']:.4g} → {facts['perplexity_after']:.4g}, bits per byte "
+                      f"{facts['bits_per_byte_before']:.4f} → {facts['bits_per_byte_after']:.4f}")
+    return made(artifact)
+
+
+@planned
 def sft(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.tuning.config import SFT
 

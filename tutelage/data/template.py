@@ -67,7 +67,7 @@ class TaggedTemplate:
                 raise TemplateError("the tokenizer has no eos token, and assistant_close holds no token of its own: a "
                                     "response would have no end. Add one as a special token.")
             close += str(tokenizer.eos_token)
-        begin = "{{ bos_token }}" if _adds_bos(tokenizer) else ""
+        begin = "{{ bos_token }}" if adds_bos(tokenizer) else ""
         turn = "".join(
             f"{{% {'if' if role == 'system' else 'elif'} message['role'] == '{role}' %}}"
             f"{{{{ {_literal(before)} + message['content'] + {_literal(after)} }}}}"
@@ -83,7 +83,7 @@ def _literal(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)       # a JSON string is a jinja string
 
 
-def _adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+def adds_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
     ids = tokenizer("a").input_ids
     return tokenizer.bos_token_id is not None and ids[:1] == [tokenizer.bos_token_id]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tutelage.errors import ConfigError
-from tutelage.models.config import Adapter, Precision
+from tutelage.models.config import Adapter, Precision, Scratch
 from tutelage.records import AnnotatorKind
 from tutelage.training.config import Optimizer, check_looks
 
@@ -57,6 +57,43 @@ class SFT:
         if self.max_length > self.batch_tokens:
             raise ConfigError(f"sft: a row of max_length {self.max_length} does not fit into batch_tokens "
                               f"{self.batch_tokens}. Raise batch_tokens or lower max_length.")
+
+
+SCRATCH = "scratch:"
+ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")      # that a model can begin with nothing in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pretrain:
+    """Teach a model raw text: the likelihood of every token, given those before it in its document."""
+
+    model: str = "smollm2-135m-q4"     # as for sft; or scratch:llama, :mistral, :qwen2, :qwen3, random weights and a new tokenizer
+    data: str = ""                     # data set of documents: artifact or file
+    name: str = "pretrained"           # name of the model artifact that is made
+    scratch: Scratch = field(default_factory=Scratch)
+    epochs: int = 1                    # passes over the data
+    batch_tokens: int = 4096           # tokens in one step
+    micro_tokens: int = 2048           # of them, at once in memory
+    max_length: int = 1024             # documents are cut into windows of at most so many tokens; nothing is lost between them
+    heldout_fraction: float = 0.05     # share of the documents, by clusters of near duplicates, kept out and looked at; 0: none
+    evaluate_every: int = 0            # steps between looks at what is kept out; 0: at the end of each epoch
+    patience: int = 0                  # looks in a row without a better one that end training, with the best weights; 0: never
+    adapter: Adapter = field(default_factory=Adapter)
+    optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=1e-4, schedule="cosine"))    # from scratch rather 1e-3
+    precision: Precision = "auto"      # auto: bf16 where this processor is faster with it, measured once
+    seed: int = 0                      # of the order of windows, of what is kept out, and of random weights
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or min(self.batch_tokens, self.micro_tokens) < 1 or self.max_length < 2:
+            raise ConfigError("pretrain: epochs, batch_tokens and micro_tokens must be at least 1, max_length 2.")
+        if self.max_length > self.batch_tokens:
+            raise ConfigError(f"pretrain: a window of max_length {self.max_length} does not fit into batch_tokens "
+                              f"{self.batch_tokens}. Raise batch_tokens or lower max_length.")
+        check_looks("pretrain", self.heldout_fraction, self.evaluate_every, self.patience)
+        if self.model.startswith(SCRATCH) and self.model.removeprefix(SCRATCH) not in ARCHITECTURES:
+            raise ConfigError(f"pretrain: model {self.model!r}; wanted one of {', '.join(SCRATCH + each for each in ARCHITECTURES)}.")
+        if self.model.startswith(SCRATCH) and self.adapter.rank:
+            raise ConfigError("pretrain: an adapter beside random weights would leave these as they are. Set adapter.rank to 0.")
 
 
 Loss = Literal["dpo", "ipo", "hinge", "robust", "simpo", "orpo", "kto"]
