@@ -29,6 +29,7 @@ class RewardModel:
     heldout_fraction: float = 0.1  # share of prompts kept out, for the accuracy that is reported
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=2e-5))
+    checkpointing: bool = False    # each block is computed again in the backward: less memory, about a third more time
     precision: Precision = "auto"  # auto: bf16 where this processor is faster with it, measured once
     seed: int = 0                  # of the order of pairs and of which prompts are kept out
 

@@ -97,6 +97,8 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
     if config.layers:
         keep_layers(policy, config.layers)
     freeze_layers(policy, config.optimizer.frozen_layers)
+    if config.checkpointing:
+        policy.checkpoint_blocks()
     learned = fit("reward", policy, BradleyTerry(train, config.centring, policy.ragged), config, run)
     _check_padding(policy, train, precision)
     scores = [score_group(policy, group) for group in train]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from tutelage.batch import TokenBatch
 from tutelage.console import console, duration
 from tutelage.data.loader import Schedule
 from tutelage.models.footprint import (
@@ -56,6 +57,8 @@ def load_of(schedule: Schedule, largest: MicroBatch, scores_only: bool = False, 
 def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
     """The plan of a stage whose policy is loaded and whose optimizer is not yet made."""
     activations = measure_activations(policy)
+    with policy.remembering() as forgets:
+        whole = measure_activations(policy) if forgets else activations
     held, so_far = resident_bytes(), peak_bytes()
     trained = trained_parameters(policy)
     masters = 4 * sum(each.numel() for each in policy.parameters() if each.requires_grad and each.dtype != torch.float32)
@@ -67,7 +70,7 @@ def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
     base = {"the process, data and weights": held, "master weights": masters, "optimizer moments": moments}
     peaks = [
         {**base, "activations": kept, "head over the vocabulary": head, "gradients": gradient if load.accumulates else 0,
-         "working space": _working(policy, activations, tokens.num_tokens)},
+         "working space": _working(policy, whole, tokens, forgets)},
         {**base, "gradients": gradient, "weights before the first step": gradient},
         {**base, **load.other},
         {**base, "the saved model, read again": 2 * weight_bytes(policy)},
@@ -81,8 +84,10 @@ def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
                 remedy=_remedy(load, kept, gradient + moments + masters))
 
 
-def _working(policy: Policy, activations: Activations, tokens: int) -> int:
-    return int(WORKING_LAYERS * activations.per_token * tokens / num_layers(policy))
+def _working(policy: Policy, whole: Activations, tokens: TokenBatch, forgets: bool) -> int:
+    """`whole` is what a forward keeps that keeps all; one that forgets has a layer of it back at a time."""
+    again = whole.of(tokens) if forgets else 0
+    return int((WORKING_LAYERS * whole.per_token * tokens.num_tokens + again) / num_layers(policy))
 
 
 def _remedy(load: Load, kept: int, learning: int) -> str:

@@ -28,6 +28,25 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """Changes to rows before they are learned from; all off by default. See docs/tuning.md for one of your own."""
+
+    templates: tuple[str, ...] = ()    # sentences around an instruction, {prompt} in each; a row takes one of them or none
+    token_dropout: float = 0.0         # share of a row's tokens that are no labels replaced by random ones, anew each step
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.token_dropout < 1:
+            raise ConfigError(f"augmentation: token_dropout {self.token_dropout} must be in [0, 1).")
+        if wrong := [template for template in self.templates if template.count("{prompt}") != 1]:
+            raise ConfigError(f"augmentation: the template {wrong[0]!r} needs {{prompt}} once.")
+
+
+def check_noise(stage: str, neftune_alpha: float) -> None:
+    if neftune_alpha < 0:
+        raise ConfigError(f"{stage}: neftune_alpha {neftune_alpha} must be >= 0.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SFT:
     """Teach a model with instructions: the likelihood of the wanted responses (InstructGPT, arXiv:2203.02155, step 1)."""
 
@@ -45,14 +64,18 @@ class SFT:
     evaluate_every: int = 0            # steps between looks at what is kept out; 0: at the end of each epoch
     patience: int = 0                  # looks in a row without a better one that end training, with the best weights; 0: never
     template: Template = field(default_factory=Template)
+    neftune_alpha: float = 0.0         # noise on embeddings while learning (arXiv:2310.05914: 5 to 15); 0: none
+    augmentation: Augmentation = field(default_factory=Augmentation)
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=2e-5))
+    checkpointing: bool = False        # each block is computed again in the backward: less memory, about a third more time
     precision: Precision = "auto"      # auto: bf16 where this processor is faster with it, measured once
     seed: int = 0                      # of the order of rows
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or min(self.batch_tokens, self.micro_tokens, self.max_length) < 1:
             raise ConfigError("sft: epochs, batch_tokens, micro_tokens and max_length must be at least 1.")
+        check_noise("sft", self.neftune_alpha)
         check_looks("sft", self.heldout_fraction, self.evaluate_every, self.patience)
         if self.max_length > self.batch_tokens:
             raise ConfigError(f"sft: a row of max_length {self.max_length} does not fit into batch_tokens "
@@ -78,8 +101,10 @@ class Pretrain:
     heldout_fraction: float = 0.05     # share of the documents, by clusters of near duplicates, kept out and looked at; 0: none
     evaluate_every: int = 0            # steps between looks at what is kept out; 0: at the end of each epoch
     patience: int = 0                  # looks in a row without a better one that end training, with the best weights; 0: never
+    neftune_alpha: float = 0.0         # noise on embeddings while learning (arXiv:2310.05914: 5 to 15); 0: none
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=1e-4, schedule="cosine"))    # from scratch rather 1e-3
+    checkpointing: bool = False        # each block is computed again in the backward: less memory, about a third more time
     precision: Precision = "auto"      # auto: bf16 where this processor is faster with it, measured once
     seed: int = 0                      # of the order of windows, of what is kept out, and of random weights
 
@@ -89,6 +114,7 @@ class Pretrain:
         if self.max_length > self.batch_tokens:
             raise ConfigError(f"pretrain: a window of max_length {self.max_length} does not fit into batch_tokens "
                               f"{self.batch_tokens}. Raise batch_tokens or lower max_length.")
+        check_noise("pretrain", self.neftune_alpha)
         check_looks("pretrain", self.heldout_fraction, self.evaluate_every, self.patience)
         if self.model.startswith(SCRATCH) and self.model.removeprefix(SCRATCH) not in ARCHITECTURES:
             raise ConfigError(f"pretrain: model {self.model!r}; wanted one of {', '.join(SCRATCH + each for each in ARCHITECTURES)}.")
@@ -119,6 +145,7 @@ class Preferences:
     max_length: int = 1024             # pairs with a longer side are dropped (never cut), and counted
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=1e-6))
+    checkpointing: bool = False        # each block is computed again in the backward: less memory, about a third more time
     precision: Precision = "auto"      # auto: bf16 where this processor is faster with it, measured once
     seed: int = 0                      # of the order of judgments
 

@@ -56,6 +56,8 @@ def preference(project: Project, config: Preferences, preferences: Sequence[Pref
     precision = run.circumstances["precision"]
     policy = load_policy(source.path, precision, adapter=config.adapter if config.adapter.rank else None)
     freeze_layers(policy, config.optimizer.frozen_layers)
+    if config.checkpointing:
+        policy.checkpoint_blocks()
     task = _task(said, template, config, policy.ragged)
     console.print(f"{config.loss}: {task.summary}; precision {precision}")
     learned = fit("dpo", policy, task, config, run)

@@ -33,6 +33,7 @@ from tutelage.training import preflight
 from tutelage.training.fit import fit
 from tutelage.training.heldout import HeldOut, kept_out
 from tutelage.training.optimizer import freeze_layers
+from tutelage.tuning.augmentation import Varied
 from tutelage.tuning.config import SCRATCH, Pretrain
 from tutelage.tuning.sft import Conversations
 
@@ -108,10 +109,12 @@ def pretrain(project: Project, config: Pretrain) -> Artifact:
     preflight.labels(train.rows)
     policy = start.policy(tokenizer, config, precision)
     freeze_layers(policy, config.optimizer.frozen_layers)
+    if config.checkpointing:
+        policy.checkpoint_blocks()
     watched = HeldOut(Texts(heldout.rows, policy.ragged), config, every=config.evaluate_every,
                       patience=config.patience) if heldout.rows else None
     before = watched.measure(policy)["loss"] if watched is not None and not only_planning() else None
-    learned = fit("pretrain", policy, Texts(train.rows, policy.ragged), config, run, watched)
+    learned = fit("pretrain", policy, Texts(train.rows, policy.ragged, Varied.of(config, tokenizer)), config, run, watched)
     facts = {**run.circumstances, "documents": len(train.documents), "empty_documents": train.empty + heldout.empty,
              "windows": len(train.rows), "labels": train.num_labels, "vocabulary": len(tokenizer), **learned,
              **_quality("before", before, heldout), **_quality("after", learned.get("heldout_loss"), heldout)}

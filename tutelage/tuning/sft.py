@@ -34,6 +34,7 @@ from tutelage.training.heldout import HeldOut, kept_out
 from tutelage.training.loop import MicroBatch, Term
 from tutelage.training.optimizer import freeze_layers
 from tutelage.tuning.annotators import chosen, sentence
+from tutelage.tuning.augmentation import BEFORE, Paraphrase, Varied, stream
 from tutelage.tuning.config import SFT, Template
 
 
@@ -55,13 +56,22 @@ class Conversations(NegativeLogLikelihood, Task):
     label = "SFT"
     shown = ("loss", "lr")
 
-    def __init__(self, rows: Mapping[str, Rendered], share: bool) -> None:
-        self.names, self.rows, self.share = list(rows), list(rows.values()), share
+    def __init__(self, rows: Mapping[str, Rendered], share: bool, varied: Varied | None = None) -> None:
+        self.names, self.rows, self.varied = list(rows), list(rows.values()), varied or Varied()
+        self.share = share and not self.varied.by_row
         self.lengths = [len(row.ids) for row in self.rows]
+        self.step = BEFORE
+
+    def begin(self, step: int) -> None:
+        self.step = step
 
     def collate(self, rows: Sequence[int]) -> MicroBatch:
-        return MicroBatch(tokens=collate([self.rows[row] for row in rows], self.share),
-                          rows=tuple(self.names[row] for row in rows))
+        changed = [self.varied.row(self.rows[row], self.names[row], self.step) for row in rows]
+        return MicroBatch(tokens=collate(changed, self.share), rows=tuple(self.names[row] for row in rows))
+
+    def terms(self, policy: Policy, batch: MicroBatch) -> Sequence[Term]:
+        with self.varied.embeddings(policy, batch, self.step):
+            return super().terms(policy, batch)
 
 
 def sft(project: Project, config: SFT) -> Artifact:
@@ -86,6 +96,8 @@ def sft(project: Project, config: SFT) -> Artifact:
     precision = run.circumstances["precision"]
     rows, truncation = render_rows(data, template, config)
     train, heldout = _split(data, rows, config)
+    if config.augmentation.templates:
+        train = _reworded(data, train, template, config)
     console.print(f"sft: {sentence(annotators)}; {truncation} (at most {config.max_length} tokens)"
                   f"{f'; {len(heldout)} kept out' if heldout else ''}; precision {precision}")
     preflight.labels(rows)
@@ -96,9 +108,12 @@ def sft(project: Project, config: SFT) -> Artifact:
     if policy.has_adapter:
         _check_adapter(policy, source.path, precision, collate(list(rows.values())[:2]))
     freeze_layers(policy, config.optimizer.frozen_layers)
+    if config.checkpointing:
+        policy.checkpoint_blocks()
     watched = HeldOut(Conversations(heldout, policy.ragged), config, every=config.evaluate_every,
                       patience=config.patience) if heldout else None
-    learned = fit("sft", policy, Conversations(train, policy.ragged), config, run, watched)
+    task = Conversations(train, policy.ragged, Varied.of(config, tokenizer))
+    learned = fit("sft", policy, task, config, run, watched)
     facts = {**run.circumstances, "rows": len(train), "annotators": annotators, "truncation": str(truncation), **learned}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
@@ -130,6 +145,18 @@ def render_rows(data: Dataset, template: ChatTemplate, config: SFT) -> tuple[dic
     """Rendered rows by record id, within `max_length`; what did not fit is counted. Equal rows are told apart by place."""
     rows = {name: template.render(record.messages, config.trained, record.tools) for name, record in named(data).items()}
     return fit_all(rows, config.max_length, config.too_long)
+
+
+def _reworded(data: Dataset, rows: Mapping[str, Rendered], template: ChatTemplate, config: SFT) -> dict[str, Rendered]:
+    """Rows with a template around their first prompt; one that would not fit any more stays as it is."""
+    paraphrase, records = Paraphrase(config.augmentation.templates), named(data)
+    changed = {}
+    for name in rows:
+        record = records[name]
+        messages = paraphrase.messages(record.messages, stream(config.seed, "sft", "templates", name))
+        row = template.render(messages, config.trained, record.tools)
+        changed[name] = row if len(row.ids) <= config.max_length else rows[name]
+    return changed
 
 
 def named(data: Dataset) -> dict[str, Instruction]:
