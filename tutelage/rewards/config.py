@@ -7,7 +7,7 @@ from typing import Literal
 
 from tutelage.errors import ConfigError
 from tutelage.models.config import Adapter, Precision
-from tutelage.training.config import Optimizer
+from tutelage.training.config import Optimizer, check_looks
 
 Aggregation = Literal["vote", "reliability"]
 
@@ -27,6 +27,8 @@ class RewardModel:
     max_length: int = 1024         # pairs with a longer side are dropped (never cut), and counted
     centring: float = 0.01         # weight of (r_chosen + r_rejected)^2, which keeps scores around 0 (Eisenstein 2023)
     heldout_fraction: float = 0.1  # share of prompts kept out, for the accuracy that is reported
+    evaluate_every: int = 0        # steps between looks at them; 0: at the end of each epoch
+    patience: int = 0              # looks in a row without a better one that end training, with the best weights; 0: never
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=2e-5))
     checkpointing: bool = False    # each block is computed again in the backward: less memory, about a third more time
@@ -36,5 +38,6 @@ class RewardModel:
     def __post_init__(self) -> None:
         if self.epochs < 1 or min(self.batch_tokens, self.micro_tokens, self.max_length) < 1:
             raise ConfigError("reward: epochs, batch_tokens, micro_tokens and max_length must be at least 1.")
-        if not 0 <= self.heldout_fraction < 1 or self.centring < 0:
-            raise ConfigError("reward: heldout_fraction must be in [0, 1) and centring >= 0.")
+        if self.centring < 0:
+            raise ConfigError(f"reward: centring {self.centring} must be >= 0.")
+        check_looks("reward", self.heldout_fraction, self.evaluate_every, self.patience)

@@ -31,6 +31,7 @@ from tutelage.rewards.model import SCALE_FILE, score_sequences
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
 from tutelage.training.fit import Task, fit
+from tutelage.training.heldout import HeldOut
 from tutelage.training.loop import MicroBatch, Term
 from tutelage.training.optimizer import freeze_language_head, freeze_layers
 from tutelage.training.pairs import Group, check_responses, collate_groups, group_pairs, judgments
@@ -99,7 +100,9 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
     freeze_layers(policy, config.optimizer.frozen_layers)
     if config.checkpointing:
         policy.checkpoint_blocks()
-    learned = fit("reward", policy, BradleyTerry(train, config.centring, policy.ragged), config, run)
+    watched = HeldOut(BradleyTerry(heldout, config.centring, policy.ragged), config, every=config.evaluate_every,
+                      patience=config.patience) if heldout else None
+    learned = fit("reward", policy, BradleyTerry(train, config.centring, policy.ragged), config, run, watched)
     _check_padding(policy, train, precision)
     scores = [score_group(policy, group) for group in train]
     mean, std = _moments(scores)

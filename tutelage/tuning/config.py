@@ -143,6 +143,9 @@ class Preferences:
     batch_tokens: int = 4096           # tokens of prompts and responses in one step, a shared prompt counted once
     micro_tokens: int = 2048           # of them, at once in memory
     max_length: int = 1024             # pairs with a longer side are dropped (never cut), and counted
+    heldout_fraction: float = 0.0      # share of the prompts, by clusters of near duplicates, kept out and looked at; 0: none
+    evaluate_every: int = 0            # steps between looks at what is kept out; 0: at the end of each epoch
+    patience: int = 0                  # looks in a row without a better one that end training, with the best weights; 0: never
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=1e-6))
     checkpointing: bool = False        # each block is computed again in the backward: less memory, about a third more time
@@ -155,6 +158,7 @@ class Preferences:
         if self.beta <= 0 or not 0 <= self.smoothing < 0.5 or min(self.up_weight, self.down_weight, self.sft_weight) < 0:
             raise ConfigError(f"dpo: beta {self.beta} must be > 0, smoothing {self.smoothing} in [0, 0.5), and sft_coef, "
                               "up_weight and down_weight >= 0.")
+        check_looks("dpo", self.heldout_fraction, self.evaluate_every, self.patience)
         if self.loss == "robust" and self.smoothing == 0:
             raise ConfigError("dpo: loss robust needs smoothing, the share of judgments taken to be wrong; it is 0.")
 

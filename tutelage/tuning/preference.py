@@ -12,7 +12,9 @@ from typing import Any
 from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
+from tutelage.data.fingerprints import prompt_key
 from tutelage.data.usage import write_used
+from tutelage.errors import DataError
 from tutelage.lineage import Manifest
 from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve, save_policy
@@ -20,11 +22,13 @@ from tutelage.project import Artifact, Project
 from tutelage.records import Preference
 from tutelage.training import preflight
 from tutelage.training.fit import fit
+from tutelage.training.heldout import HeldOut, kept_out
 from tutelage.training.optimizer import freeze_layers
 from tutelage.training.pairs import check_responses, group_pairs, judgments
 from tutelage.tuning.config import Preferences
 from tutelage.tuning.pairs import Pairs
 from tutelage.tuning.reference import FILE as REFERENCE_FILE
+from tutelage.tuning.reference import HELDOUT_FILE
 from tutelage.tuning.singles import Singles
 
 
@@ -58,9 +62,11 @@ def preference(project: Project, config: Preferences, preferences: Sequence[Pref
     freeze_layers(policy, config.optimizer.frozen_layers)
     if config.checkpointing:
         policy.checkpoint_blocks()
-    task = _task(said, template, config, policy.ragged)
-    console.print(f"{config.loss}: {task.summary}; precision {precision}")
-    learned = fit("dpo", policy, task, config, run)
+    train, apart = _split(said, config)
+    task = _task(train, template, config, policy.ragged)
+    console.print(f"{config.loss}: {task.summary}{f'; {len(apart)} judgments kept out' if apart else ''}; precision {precision}")
+    watched = _watched(apart, template, config, policy.ragged) if apart else None
+    learned = fit("dpo", policy, task, config, run, watched)
     facts = {**run.circumstances, **task.facts, **learned, "annotators": sorted({term.annotator for term in said})}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
@@ -68,9 +74,27 @@ def preference(project: Project, config: Preferences, preferences: Sequence[Pref
         rows = {parent.partition("#")[0]: [each.id for each in said] for parent in origin["parents"].values()}
         write_used(draft.path, {**(used or {}), **rows})
         preflight.reload(policy, draft.path, task.collate([0]).tokens, precision)
-    (run.path / REFERENCE_FILE).unlink(missing_ok=True)
+    for file in (REFERENCE_FILE, HELDOUT_FILE):
+        (run.path / file).unlink(missing_ok=True)
     run.finish()
     return draft.artifact
+
+
+def _split(said: Sequence[Any], config: Preferences) -> tuple[list[Any], list[Any]]:
+    """Judgments to train on, and those that are kept out, by clusters of their prompts."""
+    apart = kept_out([prompt_key(term) for term in said], config.heldout_fraction, config.seed) \
+        if config.heldout_fraction else set()
+    return ([term for place, term in enumerate(said) if place not in apart],
+            [term for place, term in enumerate(said) if place in apart])
+
+
+def _watched(apart: Sequence[Any], template: ChatTemplate, config: Preferences, share: bool) -> HeldOut:
+    try:
+        task = _task(apart, template, config, share)
+    except DataError as error:
+        raise DataError(f"what is kept out cannot be looked at: {error} Or raise heldout_fraction.") from None
+    task.file = HELDOUT_FILE
+    return HeldOut(task, config, every=config.evaluate_every, patience=config.patience)
 
 
 def _task(said: Sequence[Any], template: ChatTemplate, config: Preferences, share: bool) -> Pairs | Singles:

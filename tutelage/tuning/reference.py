@@ -22,7 +22,7 @@ from tutelage.training import preflight
 from tutelage.training.fit import Task
 from tutelage.tuning.config import Preferences
 
-FILE = "reference.safetensors"
+FILE, HELDOUT_FILE = "reference.safetensors", "reference-heldout.safetensors"
 
 
 class Compared(Task):
@@ -33,6 +33,7 @@ class Compared(Task):
     def __init__(self, config: Preferences) -> None:
         self.config, self.label = config, config.loss.upper()
         self.remembered: list[Tensor] | None = None      # by row
+        self.file = FILE
 
     @abstractmethod
     def reference_of(self, policy: Policy, rows: Sequence[int]) -> list[Tensor]:
@@ -51,7 +52,7 @@ class Compared(Task):
     def remember(self, policy: Policy, schedule: Schedule, run: Run) -> None:
         if not self.config.has_reference:
             return
-        path = run.path / FILE
+        path = run.path / self.file
         if not path.is_file():
             _keep(self._look(policy, schedule), path)
         saved = load_file(path)
