@@ -1,7 +1,7 @@
 """Tutelage: teach a language model with instructions and human feedback.
 
-`tutelage.pretrain`, `sft`, `dpo`, `sample`, `reward`, `rl` and `evaluate` are the stages; see `tutelage.api`. They are fetched when first
-asked for, so that importing the package costs nothing.
+`tutelage.pretrain`, `sft`, `dpo`, `sample`, `reward`, `rl` and `evaluate` are the stages; see `tutelage.api`. They are fetched
+when first asked for, so that importing the package costs nothing.
 """
 
 import sys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,15 @@ def test_an_adapter_learns_the_same_and_drops_the_same_twice(adapter: Adapter) -
 def _fresh(policy: Policy) -> Policy:
     policy.zero_grad(set_to_none=True)
     return policy
+
+
+def test_a_copy_computes_its_own_blocks_again() -> None:
+    """As lanes do: what was copied learns, and the gradients of the other one stay where they are."""
+    policy, plain = Policy(tiny_model(noise=0.02)), Policy(tiny_model(noise=0.02))
+    policy.checkpoint_blocks()
+    copied = copy.deepcopy(policy)
+    assert same(learn(plain), learn(copied))
+    assert all(value.grad is None for value in policy.parameters())
 
 
 def test_what_is_kept_is_the_input_of_each_block() -> None:

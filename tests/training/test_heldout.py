@@ -53,7 +53,7 @@ def looks(project: Project) -> list[tuple[int, float]]:
 
 
 def test_looking_changes_no_weight(project: Project, tmp_path: Path, ask: Ask, instructions: Callable[..., str]) -> None:
-    """Looked at after each step, after every second, at the ends of epochs, and not at all, in a run over the other rows alone."""
+    """Looked at after each step, after every second, at the ends of epochs, and not at all, in a run without these rows."""
     made = [sft(Project.init(tmp_path / name), ask(**changes)) for name, changes in
             (("every", {"evaluate_every": 1}), ("ends", {}), ("other", {"evaluate_every": 2}))]
     chosen = kept_out([prompt for prompt, _ in ROWS], 0.3, 0)

@@ -56,10 +56,8 @@ def noise_of(policy: Policy, batch: Any, alpha: float, seeds: list[int]) -> torc
 def test_noise_has_the_papers_size_by_the_length_of_each_segment(template: ChatTemplate) -> None:
     """alpha / sqrt(L D) times uniform of [-1, 1]: its largest value nears that, its mean square is a third of its square."""
     policy = Policy(tiny_model())
-    rows = [list(range(1, 1 + n)) for n in (200, 12)]
-    batch = collate([template.render((Message.of("user", "a" * n), Message.of("assistant", "b"))) for n in (200, 12)], share=False)
+    batch = collate([template.render((Message.of("user", "a" * n), Message.of("assistant", "b"))) for n in (200, 12)], False)
     noise = noise_of(policy, batch, 5.0, [1, 2])
-    assert len(rows) == batch.num_sequences
     for piece, length in zip(noise.split(batch.cu_seqlens.diff().tolist()), batch.cu_seqlens.diff().tolist(), strict=True):
         bound = 5.0 / (length * 32) ** 0.5
         assert 0.98 * bound < float(piece.abs().max()) <= bound * (1 + 1e-4)
@@ -83,8 +81,8 @@ def test_noise_of_a_row_depends_on_its_seed_alone_and_is_gone_afterwards(templat
 def test_noise_on_a_model_that_pads_is_refused(template: ChatTemplate) -> None:
     policy = Policy(tiny_model())
     policy._choose(ragged=False)
-    with pytest.raises(ConfigError, match="neftune_alpha"), embedding_noise(policy, collate(list(rendered(template).values())), 5.0,
-                                                                           [0, 1, 2, 3]):
+    batch = collate(list(rendered(template).values()))
+    with pytest.raises(ConfigError, match="neftune_alpha"), embedding_noise(policy, batch, 5.0, [0, 1, 2, 3]):
         pass
 
 
@@ -111,7 +109,7 @@ def test_a_template_goes_around_the_first_thing_the_user_says() -> None:
         messages, random.Random(seed))) for seed in range(40)}
     assert {each[1] for each in drawn} == {"what?", "Please: what?", "what? Thanks."}
     assert {(each[0], *each[2:]) for each in drawn} == {("be kind", "that", "and?", "this")}
-    with pytest.raises(ConfigError, match="needs {prompt} once"):
+    with pytest.raises(ConfigError, match=r"needs \{prompt\} once"):
         Augmentation(templates=("no place",))
 
 
@@ -127,7 +125,8 @@ def test_each_changes_the_training_and_is_the_same_again(project: Project, tmp_p
     first = model(project, **WAYS[way])
     torch.rand(5)
     assert first == model(Project.init(tmp_path / "again"), **WAYS[way])
-    assert first != model(Project.init(tmp_path / "plain")) and first != model(Project.init(tmp_path / "seed"), **WAYS[way], seed=1)
+    assert first != model(Project.init(tmp_path / "plain"))
+    assert first != model(Project.init(tmp_path / "seed"), **WAYS[way], seed=1)
 
 
 @pytest.mark.parametrize("way", ["neftune", "dropout"])
@@ -141,7 +140,7 @@ def test_a_step_does_not_depend_on_how_it_was_split(project: Project, tmp_path: 
 def test_held_out_rows_are_looked_at_as_they_are(project: Project, tmp_path: Path, ask: Ask, way: str,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that learns nothing: what is kept out must cost the same with and without."""
-    monkeypatch.setattr(fitting, "update", lambda policy, masters, batches, task: {"loss": 1.0})
+    monkeypatch.setattr(fitting, "update", lambda masters, batches, task: {"loss": 1.0})
     found = []
     for name, changes in (("with", WAYS[way]), ("without", {})):
         where = Project.init(tmp_path / name)

@@ -33,8 +33,8 @@ def terms(preference: Callable[..., Preference]) -> list[Preference]:
 @pytest.fixture
 def ask(tiny_directory: Path) -> Callable[..., Preferences]:
     def build(**changes: Any) -> Preferences:
-        return Preferences(**{"model": str(tiny_directory), "precision": "fp32", "epochs": 3, "batch_tokens": 250, "max_length": 200,
-                              "heldout_fraction": 0.4, "optimizer": Optimizer(lr=1e-2), **changes})
+        return Preferences(**{"model": str(tiny_directory), "precision": "fp32", "epochs": 3, "batch_tokens": 250,
+                              "max_length": 200, "heldout_fraction": 0.4, "optimizer": Optimizer(lr=1e-2), **changes})
     return build
 
 
@@ -91,14 +91,14 @@ def _dying(after: int, function: Any) -> Any:
 
 
 def test_kept_out_thumbs_of_one_kind_are_refused_with_what_to_do(project: Project, ask: Any, terms: list[Preference]) -> None:
-    with pytest.raises(DataError, match="what is kept out cannot be looked at: kto needs .* raise heldout_fraction"):
+    with pytest.raises(DataError, match=r"what is kept out cannot be looked at: kto needs .* raise heldout_fraction"):
         preference_stage(project, ask(loss="kto", heldout_fraction=0.01), terms)
 
 
 def reward(project: Project, directory: Path, terms: list[Preference], **changes: Any) -> Artifact:
     return train_reward(project, RewardModel(**{
-        "model": str(directory), "precision": "fp32", "epochs": 6, "batch_tokens": 250, "max_length": 200, "heldout_fraction": 0.4,
-        "optimizer": Optimizer(lr=1e-2), **changes}), terms)
+        "model": str(directory), "precision": "fp32", "epochs": 6, "batch_tokens": 250, "max_length": 200,
+        "heldout_fraction": 0.4, "optimizer": Optimizer(lr=1e-2), **changes}), terms)
 
 
 def test_a_reward_model_is_watched_and_restored(project: Project, tmp_path: Path, tiny_directory: Path,

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tutelage.tuning.config import SFT, Pretrain, Template
 from tutelage.tuning.pretrain import pretrain
 from tutelage.tuning.sft import sft
 
-SUBJECTS = ("the river", "a lamp", "the old baker", "our neighbour", "every winter", "the third train", "a quiet song", "das Haus")
+SUBJECTS = ("the river", "a lamp", "the old baker", "our neighbour", "every winter", "the third train", "a song", "das Haus")
 VERBS = ("bends towards", "waits beside", "counts", "remembers", "paints over", "listens to", "forgets", "carries")
 TEXTS = [f"{subject} {verb} {other}, {n} times; 然后 {n * 7} more" for n, (subject, verb, other) in enumerate(
     (SUBJECTS[i % 8], VERBS[(3 * i + i // 8) % 8], SUBJECTS[(5 * i + 2) % 8]) for i in range(24))]
@@ -60,7 +61,7 @@ def test_every_token_but_a_documents_first_is_a_label_once(max_length: int) -> N
         labels = [token for row in mine for token, keep in zip(row.ids, row.response_mask, strict=True) if keep]
         assert labels == [*tokenizer(text).input_ids[1:], eos]
         assert all(2 <= len(row.ids) <= max_length and not row.response_mask[0] for row in mine)
-        assert all(before.ids[-1] == after.ids[0] for before, after in zip(mine, mine[1:], strict=False))
+        assert all(before.ids[-1] == after.ids[0] for before, after in pairwise(mine))
     assert (cut.documents, cut.empty) == (["x", "y"], 1)
     assert cut.num_labels == 10 + 1
     assert cut.num_bytes == 9      # of x without its first byte, which nothing predicts; of y none

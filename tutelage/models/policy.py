@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from tutelage.algorithms import token_logprobs
 from tutelage.batch import TokenBatch
 from tutelage.errors import ModelError
 from tutelage.models.attention import NAME, AttentionPlan, Segments, takes_plan
+from tutelage.models.fused import fuse
 
 # Architectures whose ragged forward the tests hold to transformers' own. Any other is tried when it is loaded.
 TESTED = frozenset((
@@ -57,12 +59,10 @@ class ScalarHead(nn.Module):
         return self.linear(hidden.float()).squeeze(-1)
 
 
-def _forgetful(forward: Callable[..., Any]) -> Callable[..., Any]:
-    def run(*args: Any, **kwargs: Any) -> Any:
-        if not torch.is_grad_enabled():
-            return forward(*args, **kwargs)
-        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
-    return run
+def _forgetful(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
 
 class Policy(nn.Module):
@@ -71,6 +71,7 @@ class Policy(nn.Module):
     def __init__(self, model: PreTrainedModel, *, value_head: bool = False, score_head: bool = False) -> None:
         super().__init__()
         self.model: Any = model
+        fuse(model)
         self._choose(takes_plan(model))
         embeddings: Any = model.get_input_embeddings()
         embeddings.padding_idx = None       # pad is often eos, and its embedding would get no gradient (D6)
@@ -110,7 +111,8 @@ class Policy(nn.Module):
         a third more time. The numbers stay what they are.
         """
         for block in self.blocks():
-            block.forward = _forgetful(block.forward)      # type: ignore[method-assign]
+            # a partial of a bound method, which a copy of the policy (`training.lanes`) binds to its own block
+            block.forward = partial(_forgetful, block.forward)      # type: ignore[method-assign]
         self._checkpointed = True
 
     @contextmanager

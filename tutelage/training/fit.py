@@ -21,6 +21,7 @@ from tutelage.seeds import stream_seed
 from tutelage.training.config import Optimizer
 from tutelage.training.dropout import adapter_dropout
 from tutelage.training.heldout import HeldOut
+from tutelage.training.lanes import Lanes, lanes_here
 from tutelage.training.loop import MicroBatch, Objective, update
 from tutelage.training.memory import load_of, prepare
 from tutelage.training.optimizer import Masters
@@ -59,11 +60,11 @@ class Task(Objective, Protocol):
         """Told before the batches of a step are asked for; what a task draws at random follows from its seed and this."""
         return None
 
-    def batches(self, policy: Policy, parts: Sequence[Sequence[int]]) -> list[MicroBatch]:
+    def batches(self, lanes: Lanes, parts: Sequence[Sequence[int]]) -> list[MicroBatch]:
         """The micro-batches of one step."""
         return [self.collate(rows) for rows in parts]
 
-    def remember(self, policy: Policy, schedule: Schedule, run: Run) -> None:
+    def remember(self, lanes: Lanes, schedule: Schedule, run: Run) -> None:
         """Keep what the loss needs of the policy as it is before the first step."""
         return None
 
@@ -85,24 +86,26 @@ def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run, held
     Raises:
         PlanError: if it does not fit; Planned: under `--plan`; PreflightError, TrainingError, ResumeError.
     """
-    schedule = Schedule(task.lengths, config.seed, config.epochs, config.batch_tokens, config.micro_tokens)
+    lanes = Lanes(policy, 1 if config.adapter.dropout else lanes_here(policy.device))     # what is dropped is drawn in one order
+    schedule = Schedule(task.lengths, config.seed, config.epochs, config.batch_tokens, config.micro_tokens, lanes.count)
     largest = schedule.largest()
 
     def optimizer() -> Masters:
         if not only_planning():
-            task.remember(policy, schedule, run)
+            task.remember(lanes, schedule, run)
             if heldout is not None:
                 heldout.remember(policy, run)
-        return Masters(policy, config.optimizer, len(schedule))
+        return Masters(policy, config.optimizer, len(schedule), lanes)
 
-    load = load_of(schedule, task.collate(largest), task.scores_only, restores=heldout is not None and heldout.patience > 0)
-    masters = prepare(stage, policy, load, run, optimizer, task, lambda: task.batches(policy, [largest])[0])
+    load = load_of(schedule, task.collate(largest), task.scores_only, lanes.count,
+                   restores=heldout is not None and heldout.patience > 0)
+    masters = prepare(stage, policy, load, run, optimizer, task, lambda: task.batches(lanes, [largest])[0])
 
     def step(i: int) -> dict[str, float]:
         task.begin(i)
-        batches = task.batches(policy, schedule.micro(i))
+        batches = task.batches(lanes, schedule.micro(i))
         with adapter_dropout(policy, stream_seed(config.seed, stage, "dropout", i)):
-            metrics = update(policy, masters, batches, task)
+            metrics = update(masters, batches, task)
         if i == 0:
             task.check_first(metrics)
         found = {**metrics, **task.rates(metrics)}

@@ -16,6 +16,7 @@ from tutelage.errors import DataError
 from tutelage.models.policy import Policy
 from tutelage.runs.checkpoint import Best, DirectoryCheckpoints
 from tutelage.runs.directory import Run
+from tutelage.training.lanes import Lanes
 from tutelage.training.loop import measure
 from tutelage.training.optimizer import Masters
 
@@ -39,12 +40,12 @@ class HeldOut:
 
     def remember(self, policy: Policy, run: Run) -> None:
         """Keep what the loss needs of the policy as it is before the first step."""
-        self.task.remember(policy, self.schedule, run)
+        self.task.remember(Lanes(policy), self.schedule, run)
 
     def measure(self, policy: Policy) -> dict[str, float]:
         """The metrics of all rows together."""
         parts = [rows for step in range(len(self.schedule)) for rows in self.schedule.micro(step)]
-        metrics = measure(policy, self.task.batches(policy, parts), self.task)
+        metrics = measure(policy, self.task.batches(Lanes(policy), parts), self.task)
         return {**metrics, **self.task.rates(metrics)}
 
     def look(self, policy: Policy, made: int, training: Schedule) -> dict[str, float]:

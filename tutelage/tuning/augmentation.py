@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from tutelage.data.chat import Rendered
-from tutelage.messages import Message, Messages, Text
+from tutelage.messages import Messages, Text
 from tutelage.models.noise import embedding_noise
 from tutelage.models.policy import Policy
 from tutelage.seeds import stream_seed

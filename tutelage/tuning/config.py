@@ -90,7 +90,7 @@ ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")      # that a model can b
 class Pretrain:
     """Teach a model raw text: the likelihood of every token, given those before it in its document."""
 
-    model: str = "smollm2-135m-q4"     # as for sft; or scratch:llama, :mistral, :qwen2, :qwen3, random weights and a new tokenizer
+    model: str = "smollm2-135m-q4"     # as for sft; or scratch:llama, :mistral, :qwen2, :qwen3: random weights, a new tokenizer
     data: str = ""                     # data set of documents: artifact or file
     name: str = "pretrained"           # name of the model artifact that is made
     scratch: Scratch = field(default_factory=Scratch)
@@ -117,7 +117,8 @@ class Pretrain:
         check_noise("pretrain", self.neftune_alpha)
         check_looks("pretrain", self.heldout_fraction, self.evaluate_every, self.patience)
         if self.model.startswith(SCRATCH) and self.model.removeprefix(SCRATCH) not in ARCHITECTURES:
-            raise ConfigError(f"pretrain: model {self.model!r}; wanted one of {', '.join(SCRATCH + each for each in ARCHITECTURES)}.")
+            raise ConfigError(f"pretrain: model {self.model!r}; wanted one of "
+                              f"{', '.join(SCRATCH + each for each in ARCHITECTURES)}.")
         if self.model.startswith(SCRATCH) and self.adapter.rank:
             raise ConfigError("pretrain: an adapter beside random weights would leave these as they are. Set adapter.rank to 0.")
 
