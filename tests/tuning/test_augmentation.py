@@ -155,6 +155,16 @@ def test_rows_that_begin_alike_are_not_shared_where_their_noise_differs(template
     assert int((noisy.collate([0, 1]).tokens.prefix >= 0).sum()) == 0
 
 
+def test_each_step_draws_anew(template: ChatTemplate) -> None:
+    policy, rows = Policy(tiny_model()), rendered(template)
+    for varied in (Varied(noise=5.0), Varied(changes=(TokenDropout(0.5, range(256)),))):
+        task, found = Conversations(rows, True, varied), []
+        for step in (0, 1, 0):
+            task.begin(step)
+            found.append(float(task.terms(policy, task.collate([0, 1, 2, 3]))[0].loss.sum.detach()))
+        assert found[0] == found[2] != found[1]
+
+
 @pytest.mark.parametrize("way", ["neftune", "dropout"])
 def test_an_interrupted_run_draws_the_same_again(project: Project, tmp_path: Path, ask: Ask, way: str,
                                                  monkeypatch: pytest.MonkeyPatch) -> None:
