@@ -104,5 +104,5 @@ def distance(ours: Tensor, theirs: Tensor) -> float:
 
 def texts(pairs: Sequence[tuple[str, str, str]], names: Sequence[str] = ("prompt", "chosen", "rejected")) -> list[dict[str, str]]:
     """Rows of plain text, as TRL takes them, whose tokens are those of our template."""
-    return [{names[0]: PROMPT.format(prompt), **{name: response + END for name, response in zip(names[1:], responses, strict=True)}}
+    return [dict(zip(names, (PROMPT.format(prompt), *(response + END for response in responses)), strict=True))
             for prompt, *responses in pairs]

@@ -35,7 +35,8 @@ def theirs(path: Path, rows: Sequence[Any], policy: int, reference: int, size: i
     """TRL gives each prompt the response of the row before it; ours that of the row after: so the rows go in backwards."""
     data = Dataset.from_list([{"prompt": PROMPT.format(prompt), "completion": response + END, "label": up}
                               for prompt, response, up in reversed(rows)])
-    config = KTOConfig(**settings(path, size, accumulate, beta=0.5, desirable_weight=1.5, undesirable_weight=0.5, max_length=None))
+    config = KTOConfig(**settings(path, size, accumulate, beta=0.5, desirable_weight=1.5, undesirable_weight=0.5,
+                                  max_length=None))
     return their_step(KTOTrainer(model(policy), model(reference), config, train_dataset=data, processing_class=tokenizer()))
 
 

@@ -78,7 +78,8 @@ def test_loss_and_gradients_are_theirs(tmp_path: Path, groups: list[Group], conf
 
 
 @pytest.mark.parametrize(("size", "accumulate"), [(2, 2), (1, 4)])
-def test_loss_and_gradients_are_theirs_under_accumulation(tmp_path: Path, groups: list[Group], size: int, accumulate: int) -> None:
+def test_loss_and_gradients_are_theirs_under_accumulation(tmp_path: Path, groups: list[Group], size: int,
+                                                          accumulate: int) -> None:
     config = Preferences(loss="dpo", beta=0.3)
     assert_same(ours(groups, config, 60), dpo(tmp_path, ["sigmoid"], size, accumulate, beta=0.3))
 

@@ -14,7 +14,7 @@ from tutelage.data.loader import Schedule
 from tutelage.models.config import Adapter
 from tutelage.models.policy import Policy
 from tutelage.runs.directory import Run
-from tutelage.runs.metrics import read_metrics
+from tutelage.runs.metrics import metric_at
 from tutelage.runs.plan import only_planning
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
@@ -97,5 +97,5 @@ def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run) -> d
         return {**metrics, **task.rates(metrics)}
 
     steps(run, {"masters": masters}, len(schedule), step, task.label, shown=task.shown)
-    measured = read_metrics(run.metrics)
-    return {"steps": len(schedule), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
+    first, last = (metric_at(run.metrics, step, "loss") for step in (0, len(schedule) - 1))
+    return {"steps": len(schedule), "first_loss": first, "last_loss": last}
