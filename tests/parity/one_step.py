@@ -19,6 +19,7 @@ from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model, tiny_tokenizer
 from tutelage.training.config import Optimizer
 from tutelage.training.fit import Task
+from tutelage.training.lanes import Lanes
 from tutelage.training.loop import update
 from tutelage.training.optimizer import Masters
 
@@ -76,9 +77,10 @@ def their_step(trainer: Any) -> Step:
 
 def our_step(policy: Policy, task: Task, micro_tokens: int = 10**6) -> Step:
     """All rows of `task` in one step, at most `micro_tokens` of them in memory at once; names as in transformers."""
-    masters = Watched(policy, Optimizer(lr=1e-9, warmup_fraction=0.0, max_grad_norm=0.0), 1)
+    lanes = Lanes(policy, 1)
+    masters = Watched(policy, Optimizer(lr=1e-9, warmup_fraction=0.0, max_grad_norm=0.0), 1, lanes)
     parts = Schedule(task.lengths, 0, 1, 10**6, micro_tokens).micro(0)
-    metrics = update(policy, masters, task.batches(policy, parts), task)
+    metrics = update(masters, task.batches(lanes, parts), task)
     return Step(metrics["loss"], {name.removeprefix("model."): value for name, value in masters.seen.items()})
 
 

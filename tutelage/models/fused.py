@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 
 class _RMSNorm(torch.autograd.Function):
-    """weight * (x / rms(x)), Zhang & Sennrich 2019 (arXiv:1910.07467), in fp32; rounded before the weight or, `late`, after it."""
+    """weight * (x / rms(x)), Zhang & Sennrich 2019 (arXiv:1910.07467), in fp32; rounded before the weight, or `late`."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, late: bool) -> Tensor:
@@ -90,7 +90,7 @@ class _GatedForward:
 
 
 def _epsilon(module: Any) -> float:
-    return float(getattr(module, "variance_epsilon", None) or getattr(module, "eps", 0.0))
+    return float(getattr(module, "variance_epsilon", None) or getattr(module, "eps", None) or 0.0)
 
 
 def _fused_norm(module: Any) -> RMSNorm | None:
