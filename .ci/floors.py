@@ -10,7 +10,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-
 # Wants newer libraries than our floors; `make floors` leaves out tests/parity, which alone needs it.
 LEFT_OUT = ("trl",)
 
