@@ -61,7 +61,7 @@ class Outer:
 
 
 FULL = Job(model='a "quoted"\\ name\n', reward=("x", "规则"), steps=Steps(lr=1e-05, betas=(0.5, 1)), packing=False,
-           limit=7, where=Path("/tmp/é"), kind="grpo", weights={"a b": 1.5, "c": math.inf}, seed=3)
+           limit=7, where=Path("/tmp/é"), kind="grpo", weights={"a b": 1.5, "c": 1e300}, seed=3)
 
 
 def test_plain_values_are_json_and_give_the_configuration_back() -> None:
@@ -111,6 +111,8 @@ def test_a_nested_table_keeps_the_defaults_of_its_owner() -> None:
     ({"model": "m", "reward": ["x", 1]}, r"reward\[1\] is 1 \(int\); wanted a text"),
     ({"model": "m", "steps": {"betas": [1]}}, r"steps\.betas is \[1\] \(list\); wanted a list of 2"),
     ({"model": "m", "weights": {"a": "b"}}, r"weights\.a is 'b' \(str\); wanted a number"),
+    ({"model": "m", "weights": {"a": math.nan}}, r"weights\.a is nan \(float\); wanted a finite number"),
+    ({"model": "m", "steps": {"betas": [math.inf, 0]}}, r"steps\.betas\[0\] is inf \(float\); wanted a finite number"),
     ({"model": "m", "steps": 3}, r"steps is 3 \(int\); wanted a table of keys"),
     ({"model": "m", "steps": {"lr": -1}}, r"lr is -1\.0; wanted > 0"),
     ([], r"the configuration is \[\] \(list\); wanted a table of keys"),

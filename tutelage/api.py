@@ -33,6 +33,7 @@ from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import RewardScorer
 from tutelage.rewards.train import train_reward
 from tutelage.rl.config import RL
+from tutelage.rl.presets import algorithm
 from tutelage.rl.stage import rl as _rl
 from tutelage.store import Store
 from tutelage.synthesis.config import Generate
@@ -87,6 +88,8 @@ def reward(project: str | Path | Project, **settings: Any) -> Artifact:
 
 def rl(project: str | Path | Project, *, reward: str | Function, **settings: Any) -> Artifact:
     """Train a policy; settings as in `rl.config.RL`. `reward` may be a function of samples, one float each."""
+    asked = from_plain(RL, {**settings, "reward": reward if isinstance(reward, str) else ""})
+    algorithm(asked.algorithm, asked.settings)      # what is wrong with them is said before a reward is loaded
     with (opened := _open(project, "rl", {**settings, "reward": reward})).lock():
         score, parents, sources = resolve_reward(opened, reward)
         name = reward if isinstance(reward, str) else score.name if isinstance(score, CallableReward) else ""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import math
 import textwrap
 import tomllib
 import types
@@ -120,6 +121,8 @@ def _value(hint: Any, value: Any, key: str) -> Any:
     if inspect.isclass(origin) and issubclass(origin, Mapping) and isinstance(value, Mapping):
         return {str(name): _value(arguments[1], item, f"{key}.{name}") for name, item in value.items()}
     if hint in _SCALARS and isinstance(value, _SCALARS[hint]) and (hint is bool or not isinstance(value, bool)):
+        if isinstance(value, float) and not math.isfinite(value):       # no comparison refuses a NaN, and nothing is infinite
+            raise _wrong(key, value, "a finite number")
         return hint(value)
     raise _wrong(key, value, _wanted(hint))
 

@@ -26,8 +26,10 @@ FORGETFUL = ("{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
 
 
 def words(template: ChatTemplate, rendered) -> list[tuple[str, str]]:
-    """(role, text) of every span; trained ones between ‹ ›."""
+    """(role, text) of every span; trained ones between ‹ ›, whose tokens are all labels, and no token of another is one."""
     decode = template.tokenizer.decode
+    for span in rendered.spans:
+        assert set(rendered.response_mask[span.start:span.end]) == {span.trained}
     return [(span.role, f"‹{decode(rendered.ids[span.start:span.end])}›" if span.trained
              else decode(rendered.ids[span.start:span.end])) for span in rendered.spans]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mutation import mutated
 
 from tutelage.data.formats import FORMATS
 from tutelage.data.sources import Imported, read_file
@@ -284,30 +285,11 @@ JUNK = [None, True, 0, -1.5, 1e400, "", " ", "😀", "\u2028", [], {}, [[]], [No
         [{"role": "user", "content": None}], {"from": "gpt", "value": "x"}]
 
 
-def mutated(row: dict[str, Any], random_: random.Random) -> Any:
-    """The row with one value somewhere inside replaced, removed or added to."""
-    row = json.loads(json.dumps(row))
-    at: Any = row
-    while True:
-        keys = list(at) if isinstance(at, dict) else list(range(len(at)))
-        if not keys:
-            return row
-        key = random_.choice(keys)
-        if isinstance(at[key], dict | list) and at[key] and random_.random() < 0.6:
-            at = at[key]
-            continue
-        if random_.random() < 0.2:
-            del at[key]
-        else:
-            at[key] = random_.choice(JUNK)
-        return row
-
-
 @pytest.mark.parametrize("format", FORMATS)
 def test_read_is_kept_plus_refused_whatever_the_rows_are(write, format):
     random_ = random.Random(f"nasty {format}")
     for _ in range(40):
-        rows = [GOOD[format] if random_.random() < 0.3 else mutated(GOOD[format], random_) for _ in range(12)]
+        rows = [GOOD[format] if random_.random() < 0.3 else mutated(GOOD[format], random_, JUNK) for _ in range(12)]
         raw = [json.dumps(row, ensure_ascii=random_.random() < 0.5).encode() for row in rows]
         for number in range(len(raw)):
             if random_.random() < 0.2:      # damage the bytes themselves, but make no new lines

@@ -23,7 +23,8 @@ from tutelage.rl.config import RL
 from tutelage.rl.stage import rl
 from tutelage.runs import steps
 from tutelage.training.config import Optimizer
-from tutelage.tuning.config import SFT
+from tutelage.tuning.config import SFT, Preferences
+from tutelage.tuning.preference import preference
 from tutelage.tuning.sft import sft
 
 GIVEN = globals()
@@ -36,16 +37,33 @@ LETTERS = "abcdefghijklmnop"
 OPTIMIZER = Optimizer(lr=1e-2, weight_decay=0.1)
 
 
+TERMS = [Preference(id=letter, prompt=(Message.of("user", letter),), chosen=(Message.of("assistant", letter + "z"),),
+                    rejected=(Message.of("assistant", letter),)) for letter in LETTERS]
+
+
 def run_sft(project: Project) -> Artifact:
+    return sft(project, SFT(model=MODEL, data=rows(project), precision="fp32", epochs=4, batch_tokens=64, max_length=64,
+                            optimizer=OPTIMIZER))
+
+
+def run_lora(project: Project) -> Artifact:
     return sft(project, SFT(model=MODEL, data=rows(project), precision="bf16", epochs=4, batch_tokens=64, max_length=64,
                             optimizer=OPTIMIZER, adapter=Adapter(rank=2, dropout=0.1)))
 
 
+def run_dpo(project: Project) -> Artifact:
+    config = Preferences(model=MODEL, precision="bf16", epochs=4, batch_tokens=64, optimizer=OPTIMIZER)
+    return preference(project, config, TERMS)
+
+
+def run_kto(project: Project) -> Artifact:
+    config = Preferences(model=MODEL, loss="kto", precision="fp32", epochs=3, batch_tokens=64, optimizer=OPTIMIZER)
+    return preference(project, config, TERMS)
+
+
 def run_reward(project: Project) -> Artifact:
-    terms = [Preference(id=letter, prompt=(Message.of("user", letter),), chosen=(Message.of("assistant", letter + "z"),),
-                        rejected=(Message.of("assistant", letter),)) for letter in LETTERS]
     config = RewardModel(model=MODEL, precision="fp32", epochs=4, batch_tokens=64, optimizer=OPTIMIZER)
-    return train_reward(project, config, terms)
+    return train_reward(project, config, TERMS)
 
 
 def run_rl(project: Project) -> Artifact:
@@ -71,6 +89,6 @@ if __name__ == "__main__":
     signal.setitimer(signal.ITIMER_PROF, DIES_AFTER_S)
     steps.CHECKPOINT_INTERVAL_S = 0.02
     with (project := Project.init(Path(PROJECT))).lock():
-        {"sft": run_sft, "reward": run_reward, "rl": run_rl}[STAGE](project)
+        {"sft": run_sft, "lora": run_lora, "dpo": run_dpo, "kto": run_kto, "reward": run_reward, "rl": run_rl}[STAGE](project)
     signal.setitimer(signal.ITIMER_PROF, 0)
     (project.root / "took_s").write_text(str(time.process_time()))

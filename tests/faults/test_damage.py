@@ -23,9 +23,9 @@ from tutelage.errors import DiskError, ResumeError, TutelageError
 from tutelage.project import Project
 from tutelage.runs import steps
 from tutelage.runs.signals import Interrupted
+from tutelage.training import fit as fitting
 from tutelage.training.config import Optimizer
 from tutelage.training.loop import update
-from tutelage.tuning import sft as stage
 from tutelage.tuning.config import SFT
 from tutelage.tuning.sft import sft
 
@@ -60,7 +60,7 @@ def interrupted(path: Path, config: SFT, monkeypatch: pytest.MonkeyPatch) -> Pro
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted, match="after 5 of"):
         patch.setattr(steps, "CHECKPOINT_INTERVAL_S", 0.0)
-        patch.setattr(stage, "update", step)
+        patch.setattr(fitting, "update", step)
         sft(project, config)
     return project
 

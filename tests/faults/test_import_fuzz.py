@@ -21,6 +21,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import zstandard
+from mutation import WRAPS, mutated
 
 from tutelage.data.formats import FORMATS
 from tutelage.data.sources import open_file
@@ -134,30 +135,7 @@ def made(random_: random.Random) -> tuple[str, bytes, int | None]:
 
 def mixed(random_: random.Random) -> Any:
     row = ROWS[random_.choice(list(ROWS))] if random_.random() < 0.3 else ROWS["chosen-rejected"]
-    return row if random_.random() < 0.4 else mutated(row, random_)
-
-
-def mutated(row: dict[str, Any], random_: random.Random) -> Any:
-    """The row with one value somewhere inside replaced, removed or nested."""
-    row = json.loads(json.dumps(row))
-    at: Any = row
-    while True:
-        keys = list(at) if isinstance(at, dict) else list(range(len(at)))
-        if not keys:
-            return row
-        key = random_.choice(keys)
-        if isinstance(at[key], dict | list) and at[key] and random_.random() < 0.6:
-            at = at[key]
-            continue
-        choice = random_.random()
-        if choice < 0.2:
-            del at[key]
-        elif choice < 0.25:
-            for _ in range(random_.choice([5, 300, 1200])):
-                at[key] = [at[key]]
-        else:
-            at[key] = random_.choice(JUNK)
-        return row
+    return row if random_.random() < 0.4 else mutated(row, random_, JUNK, WRAPS)
 
 
 def text_of(row: Any, random_: random.Random) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tutelage.runs.metrics import JsonLines, curve, read_metrics
+from tutelage.runs.metrics import JsonLines, curve, metric_at, read_metrics
 
 
 def write(path: Path, first: int, last: int, loss: float) -> None:
@@ -40,3 +40,12 @@ def test_a_curve_counts_steps_from_one_and_skips_where_there_is_no_value(tmp_pat
     lines.close()
     assert curve(path, "a") == ([1, 3], [1.0, 3.0])
     assert curve(tmp_path / "none.jsonl", "a") == ([], [])
+
+
+def test_lines_that_are_no_metrics_are_no_lines(tmp_path: Path) -> None:
+    """A damaged file must not end a run that needs none of its numbers."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'3\n{"stfp": 0}\n{"step": "0"}\n{"step": 1, "loss": 2.0, "n": "\xff"}\n')
+    assert [line["step"] for line in read_metrics(path)] == [1]
+    assert metric_at(path, 1, "loss") == 2.0
+    assert metric_at(path, 1, "lr") is metric_at(path, 0, "loss") is metric_at(tmp_path / "none.jsonl", 0, "loss") is None

@@ -12,7 +12,7 @@ from typing import Any
 from tutelage.data.hub import PREFIX, SUFFIXES, data_files
 from tutelage.data.sources import read_file
 from tutelage.data.writer import write_dataset
-from tutelage.errors import ArtifactError, DataError
+from tutelage.errors import ArtifactError, ConfigError, DataError
 from tutelage.lineage import MANIFEST, Manifest
 from tutelage.project import Artifact, Project
 from tutelage.records import RECORD_TYPES, Instruction, Prompt
@@ -115,8 +115,10 @@ def resolve_dataset(project: Project, name: str) -> Artifact | Path:
     """What `--data` names: a built-in data set, an artifact of the project, or a file; `load_dataset` reads it.
 
     Raises:
-        DataError, ArtifactError: if it names nothing.
+        ConfigError: if it is empty, which would be this directory; DataError, ArtifactError: if it names nothing.
     """
+    if not name:
+        raise ConfigError("no data set is named. Set data (of prompts: prompts) to an artifact, builtin:NAME or a file.")
     if name.startswith(BUILTIN_PREFIX) or name in builtin_names():
         return builtin_path(name)
     if name.startswith(PREFIX):

@@ -34,6 +34,9 @@ class Evaluate:
             raise ConfigError(f"evaluate: {len(self.names)} names for {len(self.models)} models; wanted one each, or none.")
         if self.best_of and not self.reward:
             raise ConfigError("evaluate.best_of needs a reward to choose by: give --reward.")
+        if min(self.per_prompt, self.best_of_n, self.max_new_tokens, self.slots) < 1 or min(self.limit, self.temperature) < 0:
+            raise ConfigError("evaluate: per_prompt, best_of_n, max_new_tokens and slots must be >= 1, limit and temperature "
+                              ">= 0.")
         for key, value in (("reference", self.reference), ("best_of", self.best_of)):
             if value and value not in (self.names or self.models):
                 raise ConfigError(f"evaluate.{key} {value!r} is none of {', '.join(self.names or self.models)}.")

@@ -38,6 +38,8 @@ class RewardModel:
     def __post_init__(self) -> None:
         if self.epochs < 1 or min(self.batch_tokens, self.micro_tokens, self.max_length) < 1:
             raise ConfigError("reward: epochs, batch_tokens, micro_tokens and max_length must be at least 1.")
+        if self.layers < 0:
+            raise ConfigError(f"reward: layers {self.layers} must be >= 0; 0 keeps all.")
         if self.centring < 0:
             raise ConfigError(f"reward: centring {self.centring} must be >= 0.")
         check_looks("reward", self.heldout_fraction, self.evaluate_every, self.patience)

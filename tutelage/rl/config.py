@@ -40,9 +40,11 @@ class Algorithm:
     def __post_init__(self) -> None:
         if not (0 <= self.gamma <= 1 and 0 <= self.gae_lambda <= 1):
             raise ConfigError("algorithm: gamma and gae_lambda must be in [0, 1].")
-        for name in ("clip_range", "clip_higher", "kl_target", "target_kl"):
+        for name in ("clip_range", "clip_higher", "value_clip", "kl_target", "kl_horizon", "target_kl"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise ConfigError(f"algorithm.{name} {value}: must be > 0, or none.")
+        if self.dual_clip is not None and self.dual_clip <= 1:
+            raise ConfigError(f"algorithm.dual_clip {self.dual_clip}: must be > 1, or none.")
         if min(self.epochs, self.minibatches) < 1 or min(self.vf_coef, self.ent_coef, self.kl_coef) < 0:
             raise ConfigError("algorithm: epochs and minibatches must be >= 1, vf_coef, ent_coef and kl_coef >= 0.")
         if self.clip_range is None and (self.epochs * self.minibatches > 1 or self.ratio == "sequence" or self.clip_higher):

@@ -26,7 +26,7 @@ from tutelage.rl.presets import algorithm
 from tutelage.rl.surrogate import Surrogate
 from tutelage.rl.trainer import PolicyTrainer, _tokens
 from tutelage.runs.checkpoint import Best
-from tutelage.runs.metrics import read_metrics
+from tutelage.runs.metrics import metric_at
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
@@ -75,10 +75,10 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
                   f"a step; precision {precision}")
     steps(run, {"trainer": trainer}, config.steps, loop.step, "RL", shown=SHOWN, best=Best("objective/score"))
 
-    measured = read_metrics(run.metrics)
     facts = {**run.circumstances, "prompts": len(prompts), "steps": config.steps,
-             "first_score": measured[0]["objective/score"], "last_score": measured[-1]["objective/score"],
-             "last_kl": measured[-1]["objective/kl"]}
+             "first_score": metric_at(run.metrics, 0, "objective/score"),
+             "last_score": metric_at(run.metrics, config.steps - 1, "objective/score"),
+             "last_kl": metric_at(run.metrics, config.steps - 1, "objective/kl")}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
         template.save(draft.path)

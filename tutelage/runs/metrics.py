@@ -38,6 +38,11 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     return list(_lines(path))
 
 
+def metric_at(path: Path, step: int, name: str) -> float | None:
+    """A metric of one step, from 0; None where it was not measured, or its line is lost."""
+    return next((line.get(name) for line in _lines(path) if line["step"] == step), None)
+
+
 def curve(path: Path, name: str) -> tuple[list[float], list[float]]:
     """Steps (from 1) and values of one metric."""
     points = [(line["step"] + 1, line[name]) for line in _lines(path) if name in line]
@@ -47,8 +52,10 @@ def curve(path: Path, name: str) -> tuple[list[float], list[float]]:
 def _lines(path: Path) -> Iterator[dict[str, float]]:
     if not path.is_file():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            yield json.loads(line)
+            read = json.loads(line)
         except ValueError:      # the last line of a killed process
             return
+        if isinstance(read, dict) and isinstance(read.get("step"), int):      # else a damaged file: no number rests on it
+            yield read

@@ -14,7 +14,7 @@ from tutelage.data.loader import Schedule
 from tutelage.models.config import Adapter
 from tutelage.models.policy import Policy
 from tutelage.runs.directory import Run
-from tutelage.runs.metrics import read_metrics
+from tutelage.runs.metrics import metric_at
 from tutelage.runs.plan import only_planning
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
@@ -113,13 +113,14 @@ def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run, held
 
     if heldout is None:
         steps(run, {"masters": masters}, len(schedule), step, task.label, shown=task.shown)
-        return _told(run)
+        return _told(run, masters.steps_done)
     steps(run, {"masters": masters, "heldout": heldout}, len(schedule), step, task.label, shown=task.shown,
           done=heldout.ended, best=heldout.best)
+    told = _told(run, masters.steps_done)
     heldout.restore(masters, run)
-    return {**_told(run), **heldout.facts()}
+    return {**told, **heldout.facts()}
 
 
-def _told(run: Run) -> dict[str, Any]:
-    measured = read_metrics(run.metrics)
-    return {"steps": len(measured), "first_loss": measured[0]["loss"], "last_loss": measured[-1]["loss"]}
+def _told(run: Run, made: int) -> dict[str, Any]:
+    first, last = (metric_at(run.metrics, step, "loss") for step in (0, made - 1))
+    return {"steps": made, "first_loss": first, "last_loss": last}

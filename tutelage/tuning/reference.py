@@ -6,12 +6,14 @@ use every log-ratio is 0 to the bit, and a run that goes on finds the same numbe
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from tutelage.console import console
@@ -54,10 +56,11 @@ class Compared(Task):
         if not self.config.has_reference:
             return
         path = run.path / self.file
-        if not path.is_file():
-            _keep(self._look(lanes, schedule), path)
-        saved = load_file(path)
-        self.remembered = [saved[str(row)] for row in range(len(saved))]
+        self.remembered = _kept(path, len(self.lengths))
+        if self.remembered is None:
+            found = self._look(lanes, schedule)
+            self.remembered = [found[row] for row in range(len(found))]
+            _keep(self.remembered, path)
 
     def _look(self, lanes: Lanes, schedule: Schedule) -> dict[int, Tensor]:
         found: dict[int, Tensor] = {}
@@ -74,7 +77,32 @@ class Compared(Task):
             preflight.at_reference(self.distance(metrics))
 
 
-def _keep(found: Mapping[int, Tensor], path: Path) -> None:
+def _keep(rows: Sequence[Tensor], path: Path) -> None:
     draft = path.with_suffix(".draft")
-    save_file({str(row): value.clone() for row, value in found.items()}, draft)
+    save_file({str(row): value.clone() for row, value in enumerate(rows)}, draft, {"seal": _seal(rows, path)})
     os.replace(draft, path)
+
+
+def _kept(path: Path, count: int) -> list[Tensor] | None:
+    """What was kept for `count` rows; None where nothing was, or what was is damaged or another run's: then it is said, and
+    computed anew, from the weights the run begins with.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            rows, seal = [file.get_tensor(str(row)) for row in range(count)], (file.metadata() or {}).get("seal")
+        if seal == _seal(rows, path):
+            return rows
+    except (OSError, SafetensorError):
+        pass
+    console.warn(f"{path} is damaged or of another run; it is made anew.")
+    return None
+
+
+def _seal(rows: Sequence[Tensor], path: Path) -> str:
+    """Of the values, their order and the run they belong to."""
+    digest = hashlib.sha256(path.parent.name.encode())
+    for row in rows:
+        digest.update(f"{row.dtype}{tuple(row.shape)}".encode() + row.contiguous().numpy().tobytes())
+    return digest.hexdigest()
