@@ -14,6 +14,7 @@ from tutelage.data.loader import Schedule
 from tutelage.models.config import Adapter
 from tutelage.models.policy import Policy
 from tutelage.runs.directory import Run
+from tutelage.runs.meter import phase
 from tutelage.runs.metrics import read_metrics
 from tutelage.runs.plan import only_planning
 from tutelage.runs.steps import steps
@@ -89,7 +90,8 @@ def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run) -> d
                       lambda: task.batches(policy, [largest])[0])
 
     def step(i: int) -> dict[str, float]:
-        batches = task.batches(policy, schedule.micro(i))
+        with phase("data"):
+            batches = task.batches(policy, schedule.micro(i))
         with adapter_dropout(policy, stream_seed(config.seed, stage, "dropout", i)):
             metrics = update(policy, masters, batches, task)
         if i == 0:
