@@ -21,6 +21,12 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "speed_about": ("Over all steps. The ceiling is what the processor was measured to do in matrix products; phases are shares of "
                     "all the time.", "按全部步骤计。上限为实测的矩阵乘法速率；各阶段为占总时间的比例。"),
 }
+# In a Chinese page, what the rows of speed are called
+_SPEED_ZH: Mapping[str, str] = {
+    "tokens/s": "词元/秒", "share of the ceiling": "占上限比例", "seconds": "总秒数", "peak memory, GB": "内存峰值（GB）",
+    "planned, GB": "计划内存（GB）", "data": "数据", "forward": "前向", "backward": "反向", "optimizer": "优化器", "other": "其他",
+    "checkpoint": "检查点", "sampling": "采样", "scoring": "打分", "rollout": "采样后重算", "evaluation": "评估", "reference": "参考模型",
+}
 # What is drawn of `speed.jsonl`; the rest is in the table, as shares
 _DRAWN = ("speed/tokens_per_s", "time/step_s", "memory/resident_gb")
 
@@ -110,11 +116,18 @@ def page(runs: Sequence[RunInfo], language: Language) -> str:
     tables = [Table(title=say["metrics"], columns=(say["metric"], *names), rows=tuple(metrics), about=say["metrics_about"])]
     if speed := speed_rows(runs):
         tables.append(Table(title=say["speed"], columns=(say["what"], *names), about=say["speed_about"], rows=tuple(
-            Row(label=what, cells=tuple(values), percent=what.startswith(("share", "time"))) for what, values in speed)))
+            Row(label=what if language == "en" else _in_chinese(what), cells=tuple(values),
+                percent=what.startswith(("share", "time"))) for what, values in speed)))
     if settings:
         tables.append(Table(title=say["settings"], columns=(say["setting"], *names), rows=tuple(settings)))
     return render_html(Report(title=say["title"], language=language, lede=", ".join(names), tables=tuple(tables),
                               curves=curves(runs, say["steps"])))
+
+
+def _in_chinese(what: str) -> str:
+    phase = what.removeprefix("time in ")
+    known = _SPEED_ZH.get(phase, phase)
+    return known if phase == what else f"耗时占比：{known}"
 
 
 def _cell(value: Any) -> Cell:

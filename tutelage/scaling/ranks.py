@@ -19,7 +19,7 @@ class ProcessRanks:
 
     def __init__(self) -> None:
         if not dist.is_initialized():
-            raise UsageError("there are no ranks: join them first with torch.distributed.init_process_group, or start with torchrun.")
+            raise UsageError("there are no ranks: join them first with torch.distributed.init_process_group.")
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         # What is summed is counts and losses: on the GPU where only its backend is there, in fp64 so that counts stay exact.
         self._device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
