@@ -53,7 +53,7 @@ def measure() -> dict[str, float]:
     batch = MicroBatch(tokens=tokens, rows=("a", "b", "c", "d"))
     metrics: dict[str, float] = {}
     with measuring() as meter, tempfile.TemporaryDirectory() as directory:
-        step = seconds(lambda: metrics.update(update(policy, masters, [batch], NegativeLogLikelihood())), STEPS)
+        step = seconds(lambda: metrics.update(update(masters, [batch], NegativeLogLikelihood())), STEPS)
         lap = meter.lap()
         line = describe(lap, 1.0)
         lines, events = JsonLines(Path(directory) / "m.jsonl", 0), TensorBoard(Path(directory), 0)

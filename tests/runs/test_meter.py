@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tutelage.runs.meter import OTHER, Meter, count, is_measuring, measuring, phase
+from tutelage.runs.meter import OTHER, Lap, Meter, count, is_measuring, measuring, phase
 
 
 def ticking(*seconds: float) -> Callable[[], float]:
@@ -52,3 +52,11 @@ def test_phases_and_counts_reach_the_one_who_measures_and_nobody_else() -> None:
         lap = meter.lap()
     assert set(lap.seconds) == {OTHER, "inside"} and lap.counts == {"tokens": 3}
     assert not is_measuring()
+
+
+def test_time_of_threads_beside_each_other_is_divided_as_they_say_and_told_once() -> None:
+    meter = Meter(ticking(0, 1, 2, 10, 11, 11))
+    with meter.phase("data"), meter.threads() as laps:      # from 1; the threads from 2 to 10
+        laps += [Lap({"forward": 6.0, OTHER: 2.0}, {"flops": 3}), Lap({"forward": 4.0, "backward": 4.0}, {"flops": 5})]
+    lap = meter.lap()
+    assert lap.seconds == {OTHER: 1, "data": 1 + 1 + 1, "forward": 5, "backward": 2} and lap.counts == {"flops": 8}

@@ -37,13 +37,13 @@ def micro(rows: Sequence[list[int]]) -> MicroBatch:
 
 
 def learn(policy: Policy, batches: Sequence[MicroBatch], ranks: Any = None) -> list[Mapping[str, float]]:
-    masters = Masters(policy, CONFIG, 2, ranks)
-    return [update(policy, masters, batches, NegativeLogLikelihood(), ranks) for _ in range(2)]
+    masters = Masters(policy, CONFIG, 2, ranks=ranks)
+    return [update(masters, batches, NegativeLogLikelihood(), ranks) for _ in range(2)]
 
 
 def gradients(policy: Policy, batches: Sequence[MicroBatch], ranks: Any = None) -> dict[str, torch.Tensor]:
     """Of the step's loss, by parameter, in the masters' precision and as the optimizer would see it."""
-    masters = Masters(policy, CONFIG, 2, ranks)
+    masters = Masters(policy, CONFIG, 2, ranks=ranks)
     taken: dict[str, torch.Tensor] = {}
 
     def look() -> float:
@@ -52,7 +52,7 @@ def gradients(policy: Policy, batches: Sequence[MicroBatch], ranks: Any = None) 
         return 0.0
 
     masters.step = look      # type: ignore[method-assign]
-    update(policy, masters, batches, NegativeLogLikelihood(), ranks)
+    update(masters, batches, NegativeLogLikelihood(), ranks)
     return taken
 
 

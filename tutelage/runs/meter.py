@@ -47,6 +47,21 @@ class Meter:
             self._settle()
             self._open.pop()
 
+    @contextmanager
+    def threads(self) -> Iterator[list[Lap]]:
+        """Time inside it is divided as the laps say that threads beside each other put into the list; what they count is added."""
+        self._settle()
+        laps: list[Lap] = []
+        yield laps
+        now = self._clock()
+        total = sum(sum(lap.seconds.values()) for lap in laps)
+        for lap in laps if total > 0 else ():
+            for name, seconds in lap.seconds.items():
+                ours = self._open[-1] if name == OTHER and self._open else name      # what no thread claims is the phase's around it
+                self._seconds[ours] = self._seconds.get(ours, 0.0) + (now - self._since) * seconds / total
+            self.count(**lap.counts)
+        self._since = now if total > 0 else self._since
+
     def count(self, **amounts: float) -> None:
         for name, amount in amounts.items():
             self._counts[name] = self._counts.get(name, 0.0) + amount
@@ -88,6 +103,17 @@ def phase(name: str) -> Iterator[None]:
         return
     with meter.phase(name):
         yield
+
+
+@contextmanager
+def threads() -> Iterator[list[Lap] | None]:
+    """As `Meter.threads`, where anybody is measuring: a thread of its own measures, and puts its lap into the list."""
+    meter = _current.get()
+    if meter is None:
+        yield None
+        return
+    with meter.threads() as laps:
+        yield laps
 
 
 def is_measuring() -> bool:

@@ -3,8 +3,8 @@ arXiv:2304.11277).
 
     ranks = ProcessRanks()
     policy = shard(load_policy(...), ranks)
-    masters = Masters(policy, config, total_steps, ranks)         each rank's masters are those of its shards
-    update(policy, masters, own_batches, objective, ranks)        the gradient of all ranks' rows, as one process would take it
+    masters = Masters(policy, config, total_steps, ranks=ranks)   each rank's masters are those of its shards
+    update(masters, own_batches, objective, ranks)                the gradient of all ranks' rows, as one process would take it
 
 Every rank brings its own rows, of any lengths and number of labels, in as many micro-batches as the others: each forward and
 backward is a meeting of all ranks.

@@ -17,6 +17,7 @@ from tutelage.errors import ConfigError, PreflightError, ResumeError, TrainingEr
 from tutelage.models.policy import Policy
 from tutelage.protocols import OneRank, Ranks
 from tutelage.training.config import Optimizer
+from tutelage.training.lanes import Lanes
 
 HEADS = ("value_head.", "score_head.")      # start at zero and have a learning rate of their own
 WATCHED = 1024                              # numbers of each parameter that are looked at for `changed_fraction`, about
@@ -29,7 +30,9 @@ class Masters:
     sharded over `ranks` (`scaling.sharding`) each rank has the masters of its own shards.
     """
 
-    def __init__(self, module: nn.Module, config: Optimizer, total_steps: int, ranks: Ranks | None = None) -> None:
+    def __init__(self, policy: Policy, config: Optimizer, total_steps: int, lanes: Lanes | None = None,
+                 ranks: Ranks | None = None) -> None:
+        module, self.lanes = policy, lanes or Lanes(policy)
         self.config = config
         self.total_steps = total_steps
         self.steps_done = 0
@@ -39,9 +42,7 @@ class Masters:
         if not self._parameters:
             raise ConfigError("nothing to train: every parameter is frozen.")
         self._masters = {name: _master(value) for name, value in self._parameters.items()}
-        for name, value in self._parameters.items():
-            if self._masters[name] is not value:
-                value.register_post_accumulate_grad_hook(self._collect(self._masters[name]))
+        self.lanes.on_gradient(self._collect)
         embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
         decayed = {name for name, value in self._parameters.items() if value.ndim >= 2 and id(value) not in embeddings}
         head_lr = 10 * config.lr if config.head_lr is None else config.head_lr
@@ -51,14 +52,9 @@ class Masters:
         self._adamw = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr,
                                         betas=config.betas, eps=config.eps, fused=True)
 
-    @staticmethod
-    def _collect(master: Tensor) -> Any:
-        def add(parameter: Tensor) -> None:
-            assert parameter.grad is not None
-            gradient = _local(parameter.grad)
-            master.grad = gradient.float() if master.grad is None else master.grad.add_(gradient)
-            parameter.grad = None
-        return add
+    def _collect(self, name: str, gradient: Tensor) -> None:
+        master, own = self._masters[name], _local(gradient)
+        master.grad = own.to(master.dtype) if master.grad is None else master.grad.add_(own)
 
     @property
     def learning_rate(self) -> float:
