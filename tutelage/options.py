@@ -9,7 +9,7 @@ from pathlib import Path
 from tutelage.errors import UsageError
 
 COMMON_HELP = ("Everywhere: --project DIR, --store URL, --json, --seed N, --debug. "
-               "Stages: --allow-drift, --seeds N, --sweep KEY VALUE VALUE…")
+               "Stages: --plan, --anyway, --tensorboard, --allow-drift, --seeds N, --sweep KEY VALUE VALUE…")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

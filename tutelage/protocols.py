@@ -32,7 +32,7 @@ class Publish(Protocol):
 
 
 class Ranks(Protocol):
-    """The processes of a run. In process: `OneRank`."""
+    """The processes of a run. In process: `OneRank`; several: `scaling.ranks.ProcessRanks`."""
 
     rank: int
     size: int
@@ -71,7 +71,7 @@ class Environment(Protocol):
 
 
 class Tracker(Protocol):
-    """Takes metrics. In process: `runs.metrics.JsonLines`."""
+    """Takes metrics. In process: `runs.metrics.JsonLines`, `runs.tensorboard.TensorBoard`."""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None: ...
 

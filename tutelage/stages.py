@@ -30,14 +30,17 @@ Command = Callable[[list[str], Options], Mapping[str, Any]]
 
 
 def planned(command: Command) -> Command:
-    """Gives a stage `--plan` (say what it needs, make nothing) and `--anyway` (start although that does not fit)."""
+    """Gives a stage `--plan` (say what it needs, make nothing), `--anyway` (start although that does not fit) and
+    `--tensorboard` (write events beside the metrics).
+    """
     @wraps(command)
     def run(arguments: list[str], options: Options) -> Mapping[str, Any]:
-        words = [word for word in arguments if word not in ("--plan", "--anyway")]
-        from tutelage.runs import plan
+        words = [word for word in arguments if word not in ("--plan", "--anyway", "--tensorboard")]
+        from tutelage.runs import plan, tensorboard
 
+        mode: plan.Mode = "only" if "--plan" in arguments else "anyway" if "--anyway" in arguments else "state"
         try:
-            with plan.mode("only" if "--plan" in arguments else "anyway" if "--anyway" in arguments else "state"):
+            with plan.mode(mode), tensorboard.asked_for("--tensorboard" in arguments):
                 return command(words, options)
         except plan.Planned as made:
             return {"plan": made.plan.to_json()}

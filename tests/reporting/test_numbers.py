@@ -16,7 +16,7 @@ from tutelage.statistics import Estimate
 @pytest.mark.parametrize(("value", "decimals", "percent", "wanted"), [
     (0.6249, 2, False, "0.62"), (-0.5, 1, False, "−0.5"), (-0.001, 2, False, "0.00"), (0.714, 0, True, "71%"),
     (12345, None, False, "12,345"), (0.0123, None, False, "0.0123"), (14.62, None, False, "14.6"),
-    (0, None, False, "0"),
+    (0, None, False, "0"), (1.67e-6, None, False, "1.67e−6"), (-2e-4, None, False, "−2.00e−4"), (0.0004, 3, False, "0.000"),
     (0.0, None, False, "0"), (1, None, True, "100%"), (None, None, False, "–"), (math.nan, 2, False, "–"),
     (math.inf, 2, False, "–")])
 def test_a_number(value, decimals, percent, wanted):

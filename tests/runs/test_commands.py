@@ -18,7 +18,9 @@ from tutelage.runs.checkpoint import DirectoryCheckpoints
 from tutelage.runs.commands import runs
 from tutelage.runs.directory import begin
 from tutelage.runs.listing import direction, find_run, runs_of
+from tutelage.runs.meter import Lap
 from tutelage.runs.metrics import JsonLines
+from tutelage.runs.speed import FILE, describe
 from tutelage.verification import verify
 
 
@@ -30,7 +32,11 @@ def begun(project: Project, losses: Sequence[float], steps: int = 0, stage: str 
     for step, loss in enumerate(losses):
         lines.log(step, {"loss": loss, "lr": 0.1})
     lines.close()
-    run.note(steps=steps or len(losses))
+    speed = JsonLines(run.path / FILE, 0)
+    for step in range(len(losses)):
+        speed.log(step, describe(Lap({"forward": 1.0, "backward": 2.0, "checkpoint": 1.0}, {"tokens": 600, "flops": 3e11}), 0.2))
+    speed.close()
+    run.note(steps=steps or len(losses), ceiling_tflops=0.2, plan={"peak_memory_bytes": 3_000_000_000})
     DirectoryCheckpoints(run.checkpoints).save(len(losses), {"step": len(losses)}, {})
     return manifest
 
@@ -86,6 +92,8 @@ def test_show_tells_settings_circumstances_drift_and_checkpoints(project: Projec
     shown = ask(project, "show", "sft-m")
     out = capsys.readouterr().out
     assert "lr = 0.25" in out and "precision" in out and "checkpoint step-00000002" in out
+    assert "200 tokens/s, 50.0% of the matrix-product ceiling; time: backward 50.0%, forward 25.0%, checkpoint 25.0%" in out
+    assert shown["speed"]["tokens_per_s"] == 200 and shown["speed"]["planned_gb"] == 3.0
     assert shown["best"] == {"loss": 1.0} and shown["checkpoints"] == ["step-00000002"] and shown["bytes"] > 0
 
 
@@ -95,12 +103,14 @@ def test_compare_shows_figures_differing_settings_and_writes_a_page_in_two_langu
     result = ask(project, "compare", "sft-slow", "sft-fast")
     assert result["metrics"]["loss"] == [2.0, 0.5] and result["metrics"]["loss (best)"] == [1.0, 0.5]
     assert result["differing"] == {"optimizer.lr": [0.1, 0.9]}
+    assert result["speed"]["tokens/s"] == [200, 200] and result["speed"]["time in forward"] == [0.25, 0.25]
     english, chinese = (Path(path).read_text(encoding="utf-8") for path in result["pages"])
     for page in (english, chinese):
         assert "sft-slow" in page and "uPlot" in page and "optimizer.lr" in page and "src=" not in page.replace("script-src", "")
     data = json.loads(english.split('id="curve-data">')[1].split("</script>")[0])
     assert data[0]["x"] == [1, 2, 3] and [line["y"] for line in data[0]["lines"]] == [[3.0, 1.0, 2.0], [3.0, 0.5, None]]
-    assert "运行对比" in chinese
+    assert {"speed/tokens_per_s", "time/step_s", "memory/resident_gb"} <= {curve["name"] for curve in data}
+    assert "运行对比" in chinese and "耗时占比：反向" in chinese and "time in" not in chinese
     with pytest.raises(UsageError, match="compare got one run"):
         ask(project, "compare", "sft-slow", "sft-slow")
 

@@ -13,8 +13,10 @@ from tutelage.batch import TokenBatch
 from tutelage.errors import TrainingError
 from tutelage.models.adapters import add_adapter
 from tutelage.models.config import Adapter
+from tutelage.models.flops import training_flops
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model
+from tutelage.runs.meter import measuring
 from tutelage.training.config import Optimizer
 from tutelage.training.lanes import Lanes, lanes_here
 from tutelage.training.loop import MicroBatch, rehearse, update
@@ -154,3 +156,15 @@ def test_as_many_lanes_as_threads_up_to_two() -> None:
     assert lanes_here(torch.device("cpu")) == 2 and lanes_here(torch.device("meta")) == 1
     torch.set_num_threads(1)
     assert lanes_here(torch.device("cpu")) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_lanes_do_is_measured_once(count: int) -> None:
+    batches = [micro(seed) for seed in range(3)]
+    each = policy(torch.float32)
+    masters = Masters(each, PLAIN, 1, Lanes(each, count))
+    with measuring() as meter:
+        update(masters, batches, NegativeLogLikelihood())
+        lap = meter.lap()
+    assert {"forward", "backward", "optimizer"} <= set(lap.seconds) and min(lap.seconds.values()) >= 0
+    assert lap.counts["flops"] == sum(training_flops(each, batch.tokens) for batch in batches)

@@ -228,3 +228,25 @@ def test_a_tied_head_goes_on_being_trained_when_the_language_head_is_frozen(tiny
     policy = tiny_policy()
     freeze_language_head(policy)
     assert all(value.requires_grad for value in policy.parameters())
+
+
+def test_the_share_of_weights_that_changed_is_of_those_that_compute(plain: Config) -> None:
+    small, large = (torch.nn.Linear(64, 64, bias=False, dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
+    for module in (small, large):
+        torch.nn.init.ones_(module.weight)
+        with torch.no_grad():
+            module.weight[:16] = 1e-4      # a quarter is small enough for an update of 1e-4 to show in bf16
+    for module, wanted in ((small, 0.25), (large, 1.0)):
+        masters = Masters(module, plain(lr=1e-4), 1)
+        module.weight.float().sum().backward()
+        masters.step()
+        assert masters.changed_fraction == pytest.approx(wanted, abs=0.01)
+
+
+def test_every_parameter_counts_at_its_size_in_the_share_that_changed(plain: Config) -> None:
+    module = torch.nn.Module()
+    module.few, module.many = (torch.nn.Parameter(torch.ones(size)) for size in (10, 90_000))
+    masters = Masters(module, plain(lr=1e-2), 2)
+    (module.few.sum() + 0 * module.many.sum()).backward()      # no gradient for the many, but Adam sees all of them
+    masters.step()
+    assert masters.changed_fraction == pytest.approx(10 / 90_010)

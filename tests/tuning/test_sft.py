@@ -98,7 +98,7 @@ def test_a_run_leaves_its_metrics_and_nothing_it_only_needed_to_go_on(project: P
     made = sft(project, ask())
     run, = project.runs.iterdir()
     assert len(read_metrics(run / "metrics.jsonl")) == made.manifest.facts["steps"] == 2
-    assert sorted(path.name for path in run.iterdir()) == ["config.toml", "metrics.jsonl", "run.json"]
+    assert sorted(path.name for path in run.iterdir()) == ["config.toml", "metrics.jsonl", "run.json", "speed.jsonl"]
     assert made.verify() == []
 
 

@@ -10,7 +10,7 @@ import torch
 from tutelage.errors import ResumeError
 from tutelage.lineage import Manifest, code_version, environment
 from tutelage.models.builtin import cache_dir
-from tutelage.models.precision import choose_precision
+from tutelage.models.precision import choose_precision, known_ceiling
 from tutelage.project import Project
 from tutelage.runs.directory import Run, begin, recorded
 
@@ -29,7 +29,10 @@ def begin_run(project: Project, manifest: Manifest, precision: str, allow_drift:
         except (KeyError, ValueError, RuntimeError) as error:
             raise ResumeError(f"this run used {before.get('threads')} threads, which cannot be set here: {error}.") from None
         precision = str(before.get("precision"))
-    return begin(project, manifest, circumstances(choose_precision(precision, cache_dir())), allow_drift)
+    run = begin(project, manifest, circumstances(choose_precision(precision, cache_dir())), allow_drift)
+    if before is None:
+        run.note(ceiling_tflops=getattr(known_ceiling(cache_dir()), str(run.circumstances["precision"])))
+    return run
 
 
 def circumstances(precision: str) -> dict[str, str | int]:

@@ -23,7 +23,9 @@ from tutelage.algorithms import token_logprobs
 from tutelage.batch import TokenBatch
 from tutelage.errors import ModelError
 from tutelage.models.attention import NAME, AttentionPlan, Segments, takes_plan
+from tutelage.models.flops import training_flops
 from tutelage.models.fused import fuse
+from tutelage.runs.meter import count, is_measuring
 
 # Architectures whose ragged forward the tests hold to transformers' own. Any other is tried when it is loaded.
 TESTED = frozenset((
@@ -148,6 +150,8 @@ class Policy(nn.Module):
     def forward(self, batch: TokenBatch, *, logprobs: bool = True, entropy: bool = False, values: bool = False,
                 scores: bool = False, temperature: float = 1.0) -> PolicyOutput:
         """One forward over all sequences of `batch`; `temperature` divides the logits, as sampling did."""
+        if torch.is_grad_enabled() and is_measuring():
+            count(flops=training_flops(self, batch, head=logprobs or entropy))
         hidden = self._trunk(batch)                                     # (N, D)
         before = hidden[batch.before_label] if logprobs or entropy or values else hidden   # (L, D)
         label_logprobs = label_entropy = None

@@ -11,13 +11,19 @@ from tutelage.statistics import Estimate
 
 NOT_MEASURED = "–"
 _MOST_DECIMALS = 4
+_SMALL = 1e-3               # below it a power of ten: of a learning rate, four decimals show nothing
 
 
 def format_number(value: float | int | None, decimals: int | None = None, percent: bool = False) -> str:
-    """`value` with `decimals` places (three significant digits where None); a share of 1 becomes per cent."""
+    """`value` with `decimals` places (three significant digits where None); a share of 1 becomes per cent, a small number
+    its digits and its power of ten.
+    """
     if value is None or not math.isfinite(value):
         return NOT_MEASURED
     scaled = value * 100 if percent else value
+    if decimals is None and not percent and 0 < abs(scaled) < _SMALL:
+        digits, _, power = f"{scaled:.2e}".partition("e")
+        return f"{digits}e{int(power)}".replace("-", "−")
     if decimals is None:
         whole = isinstance(value, int) and not percent
         decimals = 0 if whole or scaled == 0 else _clamp(2 - math.floor(math.log10(abs(scaled))))

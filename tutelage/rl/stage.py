@@ -26,6 +26,7 @@ from tutelage.rl.presets import algorithm
 from tutelage.rl.surrogate import Surrogate
 from tutelage.rl.trainer import PolicyTrainer, _tokens
 from tutelage.runs.checkpoint import Best
+from tutelage.runs.meter import count, phase
 from tutelage.runs.metrics import metric_at
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
@@ -112,8 +113,11 @@ class Loop:
         c = self.config
         sampling = Sampling(temperature=c.temperature, max_new_tokens=c.max_new_tokens,
                             seed=stream_seed(c.seed, "rl", "samples", i))
-        samples = self.engine.generate(self._prompts(i), sampling, c.per_prompt)
-        scores = self.reward.score(samples)
+        with phase("sampling"):
+            samples = self.engine.generate(self._prompts(i), sampling, c.per_prompt)
+        count(sampled=sum(len(sample.response_ids) for sample in samples))
+        with phase("scoring"):
+            scores = self.reward.score(samples)
         preflight.finite_scores(scores.total, [sample.id for sample in samples])
         shaped = [_shape(score, sample, c) for score, sample in zip(scores.total, samples, strict=True)]
         parts = {f"reward/{name}": sum(values) / len(values) for name, values in scores.parts.items()}

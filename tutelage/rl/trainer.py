@@ -21,6 +21,7 @@ from tutelage.records import Sample
 from tutelage.rl.config import Algorithm
 from tutelage.rl.credit import Credit, informative
 from tutelage.rl.surrogate import Surrogate, averaging
+from tutelage.runs.meter import phase
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
 from tutelage.training.loop import MicroBatch, update
@@ -71,7 +72,8 @@ class PolicyTrainer:
         if len(samples) != len(scores) or not all(score == score and abs(score) != float("inf") for score in scores):
             raise RewardError(f"step got {len(scores)} scores for {len(samples)} samples; wanted one finite number each.")
         packs = self._pack(samples)
-        rollout = self._rollout(samples, scores, packs)
+        with phase("rollout"):
+            rollout = self._rollout(samples, scores, packs)
         advantages, returns = self.credit(rollout, self.kl_coef)
         metrics = self._describe(rollout, returns)
         updates = self._update(packs, self._by_token(rollout, advantages, returns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -82,6 +83,9 @@ def _show(words: argparse.Namespace, project: Project) -> dict[str, Any]:
     console.table("Metrics", ["metric", "first", "last", "best"], [
         [name, _number(next((line[name] for line in run.metrics if name in line), None)), _number(run.final(name)),
          _number(run.best(name))] for name in names])
+    speed = run.summary
+    if speed is not None:
+        console.print(f"\nSpeed: {speed.sentence()}")
     kept = sorted(path for path in run.path.glob("checkpoints/*") if not path.name.startswith("."))
     for path in kept:
         console.print(f"checkpoint {path.name}, {bytes_in_words(size(path))}")
@@ -89,7 +93,8 @@ def _show(words: argparse.Namespace, project: Project) -> dict[str, Any]:
     return {**_summary(run), "config": record.get("config"), "circumstances": record.get("circumstances"),
             "drift": record.get("drift", []), "seeds": record.get("seeds"), "parents": record.get("parents"),
             "asked": record.get("asked"), "bytes": size(run.path), "checkpoints": [path.name for path in kept],
-            "best": {name: run.best(name) for name in names if direction(name) is not None}}
+            "best": {name: run.best(name) for name in names if direction(name) is not None},
+            "speed": asdict(speed) if speed is not None else None}
 
 
 def _compare(words: argparse.Namespace, project: Project) -> dict[str, Any]:
@@ -97,8 +102,9 @@ def _compare(words: argparse.Namespace, project: Project) -> dict[str, Any]:
     if len({run.name for run in found}) < 2:
         raise UsageError("compare got one run; wanted at least two.")
     names = [run.name for run in found]
-    rows, differing = comparison.rows(found), comparison.differing(found)
+    rows, speed, differing = comparison.rows(found), comparison.speed_rows(found), comparison.differing(found)
     console.table("Metrics: last, and best where one is", ["metric", *names], [[what, *map(_number, values)] for what, values in rows])
+    console.table("Speed and memory", ["what", *names], [[what, *map(_number, values)] for what, values in speed])
     console.table("Settings that differ", ["setting", *names], [[what, *("" if value is None else str(value) for value in values)]
                                                                 for what, values in differing.items()])
     target = words.to or project.runs / "compare.html"
@@ -108,7 +114,7 @@ def _compare(words: argparse.Namespace, project: Project) -> dict[str, Any]:
         draft.write_text(comparison.page(found, language), encoding="utf-8")      # type: ignore[arg-type]
         os.replace(draft, path)
         console.print(f"curves: {path}")
-    return {"runs": names, "metrics": dict(rows), "differing": differing, "pages": [str(path) for path in pages]}
+    return {"runs": names, "metrics": dict(rows), "speed": dict(speed), "differing": differing, "pages": [str(path) for path in pages]}
 
 
 def _prune(words: argparse.Namespace, project: Project) -> dict[str, Any]:

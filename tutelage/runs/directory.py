@@ -3,6 +3,7 @@
     runs/STAGE-NAME-KEY/run.json        what was asked, and the circumstances numbers depend on
     runs/STAGE-NAME-KEY/config.toml     the resolved configuration
     runs/STAGE-NAME-KEY/metrics.jsonl   one line a step
+    runs/STAGE-NAME-KEY/speed.jsonl     beside each, where its time went: no part of what is the same after a resume
     runs/STAGE-NAME-KEY/checkpoints/    the last good states; gone when the artifact is made
 
 A run is named by what was asked (`Manifest.key`): asking the same again finds it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from tutelage.project import Artifact, Project
 from tutelage.runs.checkpoint import Best
 from tutelage.runs.directory import RECORD, read_record
 from tutelage.runs.metrics import read_metrics
+from tutelage.runs.speed import Summary, read_speed, summarize
 
 State = Literal["finished", "interrupted", "running", "damaged"]
 LOWER = ("loss", "nll", "perplexity", "kl")      # metrics that are better when smaller …
@@ -23,13 +24,14 @@ USUAL = Best("loss", higher=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
-    """A run as it is on disk. `metrics` has one mapping a step; `made` is its artifact, if there is one."""
+    """A run as it is on disk. `metrics` and `speed` have one mapping a step; `made` is its artifact, if there is one."""
 
     path: Path
     state: State
     record: Mapping[str, Any]
     metrics: list[dict[str, float]]
     made: Artifact | None
+    speed: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -52,6 +54,11 @@ class RunInfo:
     @property
     def main(self) -> Best:
         return MAIN.get(self.stage, USUAL)
+
+    @property
+    def summary(self) -> Summary | None:
+        """How fast it is, and where its time goes; None where no step says."""
+        return summarize(self.speed, self.record)
 
     def final(self, metric: str) -> float | None:
         return next((line[metric] for line in reversed(self.metrics) if metric in line), None)
@@ -83,7 +90,8 @@ def _info(path: Path, made: Mapping[str, Artifact], at_work: list[str]) -> RunIn
         return RunInfo(path=path, state="damaged", record={}, metrics=[], made=None)
     artifact = made.get(record["key"])
     state: State = "finished" if artifact else "running" if path.name in at_work else "interrupted"
-    return RunInfo(path=path, state=state, record=record, metrics=read_metrics(path / "metrics.jsonl"), made=artifact)
+    return RunInfo(path=path, state=state, record=record, metrics=read_metrics(path / "metrics.jsonl"), made=artifact,
+                   speed=read_speed(path))
 
 
 def find_run(project: Project, name: str) -> RunInfo:

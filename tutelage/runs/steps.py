@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from tutelage.console import console
 from tutelage.runs.checkpoint import Best, DirectoryCheckpoints
 from tutelage.runs.directory import Run
-from tutelage.runs.metrics import JsonLines
+from tutelage.runs.meter import measuring, phase
+from tutelage.runs.recorder import Recorder
 from tutelage.runs.signals import Interrupted, Untouched, asked, finishing
 
 CHECKPOINT_INTERVAL_S = 60.0      # a kill costs at most about this much work
@@ -27,7 +28,8 @@ class Stateful(Protocol):
 def steps(run: Run, parts: Mapping[str, Stateful], total: int, step: Callable[[int], Mapping[str, float]], label: str,
           *, shown: Sequence[str] = ("loss",), unit: str = "steps", interval_s: float | None = None,
           done: Callable[[], bool] = lambda: False, best: Best | None = None) -> None:
-    """Call `step(i)` for i in 0 … total-1, going on from the last checkpoint, and keep what each returns as metrics.
+    """Call `step(i)` for i in 0 … total-1, going on from the last checkpoint, and keep what each returns as metrics, and
+    beside it where its time went (`runs.speed`).
 
     A checkpoint of all `parts` is written every `interval_s` seconds (None: `CHECKPOINT_INTERVAL_S`); when it is written
     changes no number. The last state is kept too, so that a kill between the last step and the artifact repeats nothing.
@@ -47,19 +49,20 @@ def steps(run: Run, parts: Mapping[str, Stateful], total: int, step: Callable[[i
         return
 
     def keep(made: int) -> None:
-        checkpoints.save(made, {name: part.state() for name, part in parts.items()}, metrics)
+        with phase("checkpoint"):
+            checkpoints.save(made, {name: part.state() for name, part in parts.items()}, metrics)
 
-    tracker = JsonLines(run.metrics, first)
+    recorder = Recorder(run, first)
     written = time.monotonic()      # never the time of day, which may be set back
     made = kept = first
     metrics: dict[str, float] = {}
     try:
-        with finishing(), console.progress(label, total - first, unit) as bar:
+        with finishing(), measuring() as meter, console.progress(label, total - first, unit) as bar:
             while made < total and not done():
                 metrics = {name: value for name, value in step(made).items() if math.isfinite(value)}
-                tracker.log(made, metrics)
+                pace = recorder.log(made, metrics, meter.lap())
                 made += 1
-                bar.advance(1, **{name.rpartition("/")[2]: metrics[name] for name in shown if name in metrics})
+                bar.advance(1, **{name.rpartition("/")[2]: metrics[name] for name in shown if name in metrics}, **pace)
                 due = made == total or done() or asked() is not None or time.monotonic() - written > interval_s
                 if due or checkpoints.must_keep(metrics):
                     keep(made)
@@ -71,7 +74,8 @@ def steps(run: Run, parts: Mapping[str, Stateful], total: int, step: Callable[[i
             keep(made)
         raise _stopped(stopped.number, label, made, total, unit) from None
     finally:
-        tracker.close()
+        recorder.close()
+    recorder.tell(label)
 
 
 def _go_on(checkpoints: DirectoryCheckpoints, parts: Mapping[str, Stateful], total: int, label: str) -> int:

@@ -14,6 +14,7 @@ from tutelage.data.loader import Schedule
 from tutelage.models.config import Adapter
 from tutelage.models.policy import Policy
 from tutelage.runs.directory import Run
+from tutelage.runs.meter import phase
 from tutelage.runs.metrics import metric_at
 from tutelage.runs.plan import only_planning
 from tutelage.runs.steps import steps
@@ -103,13 +104,17 @@ def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run, held
 
     def step(i: int) -> dict[str, float]:
         task.begin(i)
-        batches = task.batches(lanes, schedule.micro(i))
+        with phase("data"):
+            batches = task.batches(lanes, schedule.micro(i))
         with adapter_dropout(policy, stream_seed(config.seed, stage, "dropout", i)):
             metrics = update(masters, batches, task)
         if i == 0:
             task.check_first(metrics)
         found = {**metrics, **task.rates(metrics)}
-        return found if heldout is None else {**found, **heldout.look(policy, i + 1, schedule)}
+        if heldout is None:
+            return found
+        with phase("evaluation"):
+            return {**found, **heldout.look(policy, i + 1, schedule)}
 
     if heldout is None:
         steps(run, {"masters": masters}, len(schedule), step, task.label, shown=task.shown)

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.models.policy import Policy
+from tutelage.runs.meter import measuring
+from tutelage.runs.meter import threads as meter_of_threads
 
 MOST = 2      # lanes; each needs the memory of its own micro-batch
 Item = TypeVar("Item")
@@ -50,6 +52,14 @@ class Lanes:
         threads, grad = torch.get_num_threads(), torch.is_grad_enabled()
         results: dict[int, Result] = {}
 
+        def measured_lane(number: int) -> None:
+            if laps is None:
+                lane(number)
+                return
+            with measuring() as meter:
+                lane(number)
+                laps.append(meter.lap())
+
         def lane(number: int) -> None:
             torch.set_num_threads(max(1, threads // self.count))
             with torch.set_grad_enabled(grad):
@@ -64,12 +74,13 @@ class Lanes:
                         return
                     turns.finish(index)
 
-        workers = [threading.Thread(target=lane, args=(number,), name=f"lane {number}") for number in range(self.count)]
+        workers = [threading.Thread(target=measured_lane, args=(number,), name=f"lane {number}") for number in range(self.count)]
         try:
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
+            with meter_of_threads() as laps:
+                for worker in workers:
+                    worker.start()
+                for worker in workers:
+                    worker.join()
         finally:
             torch.set_num_threads(threads)      # the libraries beneath keep one number for the process
         if turns.errors:

@@ -19,6 +19,8 @@ from tutelage.batch import TokenBatch
 from tutelage.errors import TrainingError
 from tutelage.models.policy import Policy
 from tutelage.protocols import OneRank, Ranks
+from tutelage.runs.meter import count as measured
+from tutelage.runs.meter import phase
 from tutelage.training.optimizer import Masters
 
 
@@ -56,19 +58,24 @@ def update(masters: Masters, batches: Sequence[MicroBatch], objective: Objective
     (transformers#34191, trl#2604).
 
     Returns:
-        `loss`, each term's mean, each statistic divided by its term's count, `grad_norm`, `lr`, `tokens`.
+        `loss`, each term's mean, each statistic divided by its term's count, `grad_norm`, `lr`, `tokens`, and the share of
+        the weights that the step changed, as far as it was looked at (`Masters.changed_fraction`). The same on each rank.
     Raises:
         TrainingError: if a loss is not finite; the rows are named and no weight was changed.
     """
-    totals = _global_counts(batches, objective, ranks or OneRank())
+    ranks = ranks or OneRank()
+    totals = _global_counts(batches, objective, ranks)
     try:
         sums = _accumulate(masters, batches, objective, totals)
     except BaseException:
         masters.drop_gradients()      # else whoever goes on after the error would step with half a batch
         raise
-    rate = masters.learning_rate
-    return {**sums, "grad_norm": masters.step(), "lr": rate,
-            "tokens": float(sum(batch.tokens.num_tokens for batch in batches))}
+    rate, own_tokens = masters.learning_rate, float(sum(batch.tokens.num_tokens for batch in batches))
+    measured(tokens=own_tokens)
+    with phase("optimizer"):
+        norm = masters.step()
+    return {**_over_ranks({**sums, "tokens": own_tokens}, ranks), "grad_norm": norm, "lr": rate,
+            "changed_fraction": masters.changed_fraction}
 
 
 def rehearse(masters: Masters, batch: MicroBatch, objective: Objective) -> float:
@@ -116,12 +123,14 @@ def _summed(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _backward(policy: Policy, batch: MicroBatch, objective: Objective, totals: Mapping[str, float]) -> dict[str, float]:
-    loss, found = _tally(objective.terms(policy, batch), totals)
+    with phase("forward"):
+        loss, found = _tally(objective.terms(policy, batch), totals)
     if not math.isfinite(found["loss"]):
         raise TrainingError(f"the loss is {found['loss']} in rows {', '.join(batch.rows[:5])}"
                             f"{' …' if len(batch.rows) > 5 else ''}; no weight was changed. Look at these rows, or lower "
                             "the learning rate.")
-    loss.backward()
+    with phase("backward"):
+        loss.backward()
     return found
 
 
@@ -142,5 +151,11 @@ def _global_counts(batches: Sequence[MicroBatch], objective: Objective, ranks: R
     for batch in batches:
         for name, count in objective.counts(batch).items():
             counts[name] = counts.get(name, 0.0) + count
-    names = sorted(counts)
-    return dict(zip(names, ranks.sum([counts[name] for name in names]), strict=True))
+    return _over_ranks(counts, ranks)
+
+
+def _over_ranks(values: Mapping[str, float], ranks: Ranks) -> dict[str, float]:
+    """Over all ranks, which have the same names."""
+    names = sorted(values)
+    total = dict(zip(names, ranks.sum([values[name] for name in names]), strict=True))
+    return {name: total[name] for name in values}

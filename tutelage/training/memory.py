@@ -72,7 +72,7 @@ def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
     peaks = [
         {**base, "activations": kept, "head over the vocabulary": head, "gradients": gradient if load.accumulates else 0,
          "working space": load.lanes * _working(policy, whole, tokens, forgets)},
-        {**base, "gradients": gradient, "weights before the first step": gradient},
+        {**base, "gradients": gradient},
         {**base, **load.other},
         {**base, "the saved model, read again": 2 * weight_bytes(policy)},
         {**base, "the checkpoint, read again": masters + moments if resumed or load.restores else 0},

@@ -15,28 +15,33 @@ from torch import Tensor, nn
 
 from tutelage.errors import ConfigError, PreflightError, ResumeError, TrainingError
 from tutelage.models.policy import Policy
+from tutelage.protocols import OneRank, Ranks
 from tutelage.training.config import Optimizer
 from tutelage.training.lanes import Lanes
 
 HEADS = ("value_head.", "score_head.")      # start at zero and have a learning rate of their own
+WATCHED = 1024                              # numbers of each parameter that are looked at for `changed_fraction`, about
 
 
 class Masters:
     """Owns the fp32 masters of a module's trainable parameters, and the optimizer over them.
 
-    `step()` updates the masters and publishes them into the module; the module's own `.grad` stay empty.
+    `step()` updates the masters and publishes them into the module; the module's own `.grad` stay empty. Of a module that is
+    sharded over `ranks` (`scaling.sharding`) each rank has the masters of its own shards.
     """
 
-    def __init__(self, policy: Policy, config: Optimizer, total_steps: int, lanes: Lanes | None = None) -> None:
+    def __init__(self, policy: Policy, config: Optimizer, total_steps: int, lanes: Lanes | None = None,
+                 ranks: Ranks | None = None) -> None:
         module, self.lanes = policy, lanes or Lanes(policy)
         self.config = config
         self.total_steps = total_steps
         self.steps_done = 0
+        self.ranks = ranks or OneRank()
+        self.changed_fraction = 0.0      # by the last step, of the weights that compute; see `_changed`
         self._parameters = {name: value for name, value in module.named_parameters() if value.requires_grad}
         if not self._parameters:
             raise ConfigError("nothing to train: every parameter is frozen.")
-        self._masters = {name: value if value.dtype == torch.float32 else value.detach().float().requires_grad_()
-                         for name, value in self._parameters.items()}
+        self._masters = {name: _master(value) for name, value in self._parameters.items()}
         self.lanes.on_gradient(self._collect)
         embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
         decayed = {name for name, value in self._parameters.items() if value.ndim >= 2 and id(value) not in embeddings}
@@ -48,8 +53,8 @@ class Masters:
                                         betas=config.betas, eps=config.eps, fused=True)
 
     def _collect(self, name: str, gradient: Tensor) -> None:
-        master = self._masters[name]
-        master.grad = gradient.to(master.dtype) if master.grad is None else master.grad.add_(gradient)
+        master, own = self._masters[name], _local(gradient)
+        master.grad = own.to(master.dtype) if master.grad is None else master.grad.add_(own)
 
     @property
     def learning_rate(self) -> float:
@@ -75,7 +80,7 @@ class Masters:
         if self.steps_done == 0:
             self._check_all_reached()
         gradients = [master.grad for master in self._masters.values() if master.grad is not None]
-        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+        norm = self._norm(gradients)
         if not math.isfinite(norm):
             self.drop_gradients()
             raise TrainingError(f"the gradient norm is {norm} at step {self.steps_done + 1}; no weight was changed. "
@@ -85,16 +90,33 @@ class Masters:
             torch._foreach_mul_(gradients, limit / norm)
         for group in self._adamw.param_groups:
             group["lr"] = group["peak_lr"] * self._share_of_peak()
-        first = self.steps_done == 0
-        before = {name: value.detach().clone() for name, value in self._masters.items()} if first else {}
+        masters = _watched(self._masters) if self.steps_done == 0 else {}
+        seen = _watched(self._parameters)
         self._adamw.step()
         self.drop_gradients()
         self.publish()
+        self.changed_fraction = self._changed(seen)
         self.steps_done += 1
-        if first and not any(not torch.equal(before[name], value) for name, value in self._masters.items()):
+        if masters and all(torch.equal(masters[name], value) for name, value in _watched(self._masters).items()):
             raise PreflightError(f"something learns: after the first step no parameter changed (gradient norm {norm:.3g}, "
                                  f"learning rate {self._adamw.param_groups[0]['lr']:.3g}).")
         return norm
+
+    def _norm(self, gradients: list[Tensor]) -> float:
+        own = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+        return own if self.ranks.size == 1 else math.sqrt(self.ranks.sum([own**2])[0])
+
+    def _changed(self, before: Mapping[str, Tensor]) -> float:
+        """Share of the trained weights that are not what they were, in the precision they compute in: an update below a bf16
+        weight's last place changes a master and not the weight. A sample, each parameter counted at its size.
+        """
+        after, changed, size = _watched(self._parameters), 0.0, 0
+        for name, seen in before.items():
+            numbers = _local(self._parameters[name]).numel()
+            changed += numbers * float((after[name] != seen).float().mean()) if numbers else 0.0
+            size += numbers
+        total_changed, total = self.ranks.sum([changed, size])
+        return total_changed / total
 
     def drop_gradients(self) -> None:
         """Forget what was accumulated for the step that is being made."""
@@ -111,7 +133,7 @@ class Masters:
         """Copy the masters into the module that computes, rounding to its precision."""
         for name, value in self._parameters.items():
             if self._masters[name] is not value:
-                value.copy_(self._masters[name])
+                _local(value).copy_(self._masters[name])
 
     def state(self) -> dict[str, Any]:
         """Everything a bit-identical continuation needs: masters, both moments, steps."""
@@ -130,6 +152,26 @@ class Masters:
             self._adamw.state[master] = {key: value.to(master.device, copy=True)
                                          for key, value in state["moments"].get(name, {}).items()}
         self.publish()
+
+
+@torch.no_grad()
+def _watched(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The numbers that are looked at: an odd number apart, so that no column is met again and again."""
+    locals_ = ((name, _local(value).flatten()) for name, value in weights.items())
+    return {name: value[::value.numel() // WATCHED | 1].clone() for name, value in locals_}
+
+
+def _local(value: Tensor) -> Tensor:
+    """What this rank has of a sharded tensor, in the same storage; any other as it is."""
+    shard: Any = value.detach()
+    return shard.to_local() if hasattr(shard, "to_local") else value
+
+
+def _master(value: Tensor) -> Tensor:
+    """The fp32 master of a parameter: the parameter itself where it is one, else a copy."""
+    if value.dtype == torch.float32 and not hasattr(value, "to_local"):
+        return value
+    return _local(value).detach().to(torch.float32, copy=True).requires_grad_()
 
 
 def freeze_language_head(policy: nn.Module) -> None:

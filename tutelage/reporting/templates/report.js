@@ -11,6 +11,8 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const faint = (hex) => hex + "29";                                     // 16 % of a #rrggbb
   const short = (value) => value == null ? "–" : String(Number(value.toPrecision(4))).replace("-", "−");
+  const tick = (value) => Math.abs(value) >= 1000 ? value.toLocaleString("en")              // uPlot's own end at three decimals
+    : value !== 0 && Math.abs(value) < 1e-3 ? Number(value.toPrecision(4)).toExponential().replaceAll("-", "−") : short(value);
 
   function readout(curve, output) {
     return (plot) => {
@@ -37,7 +39,7 @@
     return {
       width, height: HEIGHT, series, bands, legend: { show: false }, scales: { x: { time: false } },
       axes: [{ ...axis, grid: { show: false }, label: curve.xUnit, labelSize: 16, labelFont: "11px system-ui, sans-serif", size: 26 },
-             { ...axis, size: 50 }],
+             { ...axis, size: 50, values: (plot, ticks) => ticks.map(tick) }],
       hooks: { setCursor: [readout(curve, output)] },
     };
   }

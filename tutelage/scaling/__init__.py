@@ -1,0 +1,1 @@
+"""More than one process: the rooms below know them only as `protocols.Ranks`."""
