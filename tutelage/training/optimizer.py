@@ -17,7 +17,8 @@ from tutelage.errors import ConfigError, PreflightError, ResumeError, TrainingEr
 from tutelage.models.policy import Policy
 from tutelage.training.config import Optimizer
 
-HEADS = ("value_head.", "score_head.")      # start at zero and have a learning rate of their own
+# Modules that start at zero and have a learning rate of their own: ours, and those of transformers' classifiers
+HEADS = frozenset(("value_head", "score_head", "score", "classifier", "pre_classifier"))
 
 
 class Masters:
@@ -41,7 +42,7 @@ class Masters:
         embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
         decayed = {name for name, value in self._parameters.items() if value.ndim >= 2 and id(value) not in embeddings}
         head_lr = 10 * config.lr if config.head_lr is None else config.head_lr
-        groups = [{"params": [self._masters[n] for n in self._masters if (n in decayed, n.startswith(HEADS)) == (decay, head)],
+        groups = [{"params": [self._masters[n] for n in self._masters if (n in decayed, is_head(n)) == (decay, head)],
                    "weight_decay": config.weight_decay if decay else 0.0, "peak_lr": head_lr if head else config.lr}
                   for head in (False, True) for decay in (True, False)]
         self._adamw = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr,
@@ -134,6 +135,11 @@ class Masters:
             self._adamw.state[master] = {key: value.to(master.device, copy=True)
                                          for key, value in state["moments"].get(name, {}).items()}
         self.publish()
+
+
+def is_head(name: str) -> bool:
+    """Whether a parameter of this name belongs to a head."""
+    return not HEADS.isdisjoint(name.split("."))
 
 
 def freeze_language_head(policy: nn.Module) -> None:
