@@ -147,13 +147,14 @@ def _longest(row: dict[str, Any]) -> int:
 # ---- our side -------------------------------------------------------------------------------------------------------
 
 def ours(asked: dict[str, Any]) -> dict[str, Any]:
-    from tutelage.data.loader import cut_by_tokens
+    from tutelage.data.loader import micro_batches
     from tutelage.models.builtin import cache_dir
     from tutelage.models.config import Adapter
     from tutelage.models.load import load_policy
     from tutelage.models.precision import choose_precision
     from tutelage.runs.plan import peak_bytes
     from tutelage.training.config import Optimizer
+    from tutelage.training.lanes import Lanes, lanes_here
     from tutelage.training.loop import update
     from tutelage.training.optimizer import Masters, freeze_language_head
 
@@ -162,19 +163,20 @@ def ours(asked: dict[str, Any]) -> dict[str, Any]:
                          adapter=Adapter(rank=asked["rank"]) if asked["rank"] else None)
     if asked["work"] == "reward":
         freeze_language_head(policy)
-    task = _task(asked, policy)
-    masters = Masters(policy, Optimizer(lr=asked["lr"], warmup_fraction=0.0, schedule="constant"), len(asked["steps"]))
-    steps = [cut_by_tokens(step, task.lengths, TUNED_TOKENS) for step in asked["steps"]]
+    task, lanes = _task(asked, policy), Lanes(policy, lanes_here(policy.device))
+    masters = Masters(policy, Optimizer(lr=asked["lr"], warmup_fraction=0.0, schedule="constant"), len(asked["steps"]), lanes)
+    steps = [micro_batches(step, task.lengths, TUNED_TOKENS, lanes.count) for step in asked["steps"]]
     began = time.perf_counter()
     if asked["work"] == "dpo":
-        said = {row: each for step in steps for part in step
-                for row, each in zip(part, task.reference_of(policy, part), strict=True)}
+        parts = [part for step in steps for part in step]
+        said = {row: each for part, found in zip(parts, lanes.each(task.reference_of, parts), strict=True)
+                for row, each in zip(part, found, strict=True)}
         task.remembered = [said.get(row) for row in range(len(task.lengths))]
     beforehand = time.perf_counter() - began
     seconds, losses = [], []
     for step in steps:
         began = time.perf_counter()
-        losses.append(update(policy, masters, task.batches(policy, step), task)["loss"])
+        losses.append(update(masters, task.batches(lanes, step), task)["loss"])
         seconds.append(time.perf_counter() - began)
     return {"seconds": seconds, "losses": losses, "beforehand_s": beforehand, "peak_bytes": peak_bytes(), "precision": precision}
 

@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from tutelage.data.chat import ChatTemplate, Rendered
-from tutelage.data.loader import WINDOW, Schedule, collate, cut_by_tokens, epoch_batches, pack_by_tokens, permutation
+from tutelage.data.loader import (
+    WINDOW,
+    Schedule,
+    collate,
+    cut_by_tokens,
+    epoch_batches,
+    micro_batches,
+    pack_by_tokens,
+    permutation,
+)
 from tutelage.errors import ConfigError, DataError
 
 
@@ -115,3 +124,17 @@ def test_collate_lays_rows_end_to_end_with_their_labels(tiny, talk):
     assert tiny.decode(batch.labels) == "a<|im_end|>bcd<|im_end|>"
     shared = collate(rows)      # what both begin with stands there once; the labels are the same
     assert shared.labels.tolist() == batch.labels.tolist() and shared.ids.shape[0] < batch.ids.shape[0]
+
+
+def test_micro_batches_for_lanes_are_even_within_the_budget_together_and_whole():
+    lengths = lengths_of(60)
+    rows = list(range(10, 50))
+    for lanes, budget in ((1, 500), (2, 900), (2, 9000), (3, 1200)):
+        parts = micro_batches(rows, lengths, budget, lanes)
+        sizes = [sum(lengths[row] for row in part) for part in parts]
+        assert sorted(row for part in parts for row in part) == rows
+        if lanes > 1:
+            assert len(parts) % lanes == 0 and max(sizes) <= budget // lanes and max(sizes) - min(sizes) <= max(lengths)
+        assert all(part == sorted(part) for part in parts)
+    assert micro_batches([3, 1], [5, 900, 5, 700], 100, 2) == [[1], [3]]      # over the budget: alone
+    assert micro_batches([0], [5], 100, 2) == [[0]]

@@ -143,7 +143,7 @@ def losses(judge: Callable[..., Policy], template: ChatTemplate, terms: list[Pre
             value.requires_grad_(True)
     masters = Masters(policy, Optimizer(betas=(0.0, 0.0), max_grad_norm=0.0), 1)
     task = BradleyTerry(group_pairs(terms, template, 100)[0], centring, share=True)
-    metrics = update(policy, masters, [task.collate(range(len(task.lengths)))], task)
+    metrics = update(masters, [task.collate(range(len(task.lengths)))], task)
     return metrics["loss"], {name: value["exp_avg"] for name, value in masters.state()["moments"].items()}
 
 

@@ -120,8 +120,8 @@ def test_minibatches_cover_each_pack_once_an_epoch_in_another_order(trainer: Bui
     samples = draw(fast.policy)
     updates: list[tuple[str, ...]] = []
     real = module.update
-    monkeypatch.setattr(module, "update", lambda policy, masters, batches, objective: (
-        updates.append(tuple(name for batch in batches for name in batch.rows)), real(policy, masters, batches, objective))[1])
+    monkeypatch.setattr(module, "update", lambda masters, batches, objective: (
+        updates.append(tuple(name for batch in batches for name in batch.rows)), real(masters, batches, objective))[1])
     fast.step(samples, scores(samples))
     assert len(updates) == 12 and fast.masters.steps_done == 12
     epochs = [updates[start:start + 4] for start in (0, 4, 8)]

@@ -45,7 +45,7 @@ def gradient(policy: Policy, config: Optimizer,
              split: Sequence[Sequence[int]]) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """With betas of 0 Adam's first moment is the gradient."""
     masters = Masters(policy, config, 1)
-    metrics = update(policy, masters, [micro(rows) for rows in split], TwoTerms())
+    metrics = update(masters, [micro(rows) for rows in split], TwoTerms())
     return {name: moments["exp_avg"] for name, moments in masters.state()["moments"].items()}, metrics
 
 
@@ -80,7 +80,7 @@ def test_the_loss_is_the_sum_of_terms_each_divided_by_its_own_count(plain: Calla
     policy = tiny_policy()
     with torch.no_grad():
         out = policy(micro(range(6)).tokens, entropy=True)
-    metrics = update(policy, Masters(policy, plain(), 1), [micro([0, 1, 2]), micro([3, 4, 5])], TwoTerms())
+    metrics = update(Masters(policy, plain(), 1), [micro([0, 1, 2]), micro([3, 4, 5])], TwoTerms())
     nll, entropy = float(-out.logprobs.mean()), float(out.entropy.sum()) / 6
     assert metrics["nll"] == pytest.approx(nll, rel=1e-5) and metrics["entropy"] == pytest.approx(entropy, rel=1e-5)
     assert metrics["loss"] == pytest.approx(nll + 0.1 * entropy, rel=1e-5)
@@ -100,7 +100,7 @@ def test_a_count_below_one_divides_too(plain: Callable[..., Optimizer], tiny_pol
             nll = negative_log_likelihood(policy(batch.tokens).logprobs)
             return [Term("nll", LossSum(self.weight * nll.sum, nll.count))]
 
-    light, plain_weight = (update(policy := tiny_policy(), Masters(policy, plain(), 1), [micro([0])], Light(weight))
+    light, plain_weight = (update(Masters(tiny_policy(), plain(), 1), [micro([0])], Light(weight))
                            for weight in (0.1, 1.0))
     assert light["loss"] == pytest.approx(plain_weight["loss"], rel=1e-5)
 
@@ -111,11 +111,11 @@ def test_a_loss_that_is_not_finite_names_its_rows_and_changes_nothing(plain: Cal
     policy, wanted = tiny_policy(), tiny_policy()
     masters, fresh = Masters(policy, plain(), 2), Masters(wanted, plain(), 2)
     with pytest.raises(TrainingError, match=r"the loss is nan in rows row2, row3; no weight was changed"):
-        update(policy, masters, [micro([0, 1]), micro([2, 3]), micro([4, 5])], PoisonedRow())
+        update(masters, [micro([0, 1]), micro([2, 3]), micro([4, 5])], PoisonedRow())
     assert masters.steps_done == 0
     assert all(torch.equal(one, other) for one, other in zip(policy.parameters(), wanted.parameters(), strict=True))
-    update(policy, masters, [micro([4, 5])], TwoTerms())
-    update(wanted, fresh, [micro([4, 5])], TwoTerms())
+    update(masters, [micro([4, 5])], TwoTerms())
+    update(fresh, [micro([4, 5])], TwoTerms())
     assert all(torch.equal(one, other) for one, other in zip(policy.parameters(), wanted.parameters(), strict=True))
 
 
@@ -130,6 +130,6 @@ def test_counts_are_summed_over_ranks_before_the_first_backward(plain: Callable[
 
     policy, alone = tiny_policy(), tiny_policy()
     config = plain(betas=(0.0, 0.0))
-    half = update(policy, Masters(policy, config, 1), [micro([0, 1])], TwoTerms(), Two())
-    whole = update(alone, Masters(alone, config, 1), [micro([0, 1])], TwoTerms())
+    half = update(Masters(policy, config, 1), [micro([0, 1])], TwoTerms(), Two())
+    whole = update(Masters(alone, config, 1), [micro([0, 1])], TwoTerms())
     assert half["grad_norm"] == pytest.approx(whole["grad_norm"] / 2, rel=1e-5)

@@ -38,10 +38,10 @@ def test_a_rehearsal_changes_no_number(dtype: torch.dtype, tiny_policy: Callable
         masters = Masters(policy, plain(), 3)
         state = torch.get_rng_state()
         for _ in range(rehearsals):
-            assert rehearse(policy, masters, batch(40), NegativeLogLikelihood()) > 0
+            assert rehearse(masters, batch(40), NegativeLogLikelihood()) > 0
         assert torch.equal(torch.get_rng_state(), state)
         for _ in range(3):
-            update(policy, masters, [batch(), batch(12)], NegativeLogLikelihood())
+            update(masters, [batch(), batch(12)], NegativeLogLikelihood())
         trained.append(masters.state())
     assert trained[0]["steps_done"] == trained[1]["steps_done"] == 3
     assert all(torch.equal(trained[0]["masters"][name], value) for name, value in trained[1]["masters"].items())
@@ -55,16 +55,16 @@ def test_a_rehearsal_that_fails_leaves_no_gradient(tiny_policy: Callable[..., Po
     with torch.no_grad():
         next(iter(policy.parameters())).fill_(float("nan"))
     with pytest.raises(TrainingError, match="the loss is nan"):
-        rehearse(policy, masters, batch(), NegativeLogLikelihood())
+        rehearse(masters, batch(), NegativeLogLikelihood())
     assert all(each.grad is None for each in policy.parameters())
 
 
 def test_the_largest_of_all_micro_batches_is_the_one_that_is_tried(project: Project, instructions: Any, tiny_directory: Path,
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     tried, made = [], []
-    monkeypatch.setattr(memory, "rehearse", lambda p, m, largest, o: tried.append(largest.tokens.num_tokens) or 1.0)
-    monkeypatch.setattr(fitting, "update", lambda policy, masters, batches, objective: made.extend(batches) or update(
-        policy, masters, batches, objective))
+    monkeypatch.setattr(memory, "rehearse", lambda m, largest, o: tried.append(largest.tokens.num_tokens) or 1.0)
+    monkeypatch.setattr(fitting, "update", lambda masters, batches, objective: made.extend(batches) or update(
+        masters, batches, objective))
     sft(project, SFT(model=str(tiny_directory), data=instructions(ROWS), precision="fp32", epochs=2, batch_tokens=220,
                      micro_tokens=120, max_length=200))
     assert tried == [max(each.tokens.num_tokens for each in made)]

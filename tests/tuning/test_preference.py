@@ -27,6 +27,7 @@ from tutelage.records import Preference, Thumb
 from tutelage.runs.metrics import read_metrics
 from tutelage.training import fit as fitting
 from tutelage.training.config import Optimizer
+from tutelage.training.lanes import Lanes
 from tutelage.training.loop import update
 from tutelage.training.optimizer import Masters
 from tutelage.training.pairs import group_pairs, render_to_end_of_turn
@@ -118,7 +119,7 @@ def test_loss_and_gradient_are_those_of_the_papers_however_the_step_is_cut(
     loss = float(wanted.detach())
     gradient = torch.autograd.grad(wanted, list(policy.parameters()))
     masters = Masters(policy, Optimizer(lr=1e-9, warmup_fraction=0.0, max_grad_norm=0.0), 1)
-    seen = update(policy, masters, task.batches(policy, schedule.micro(0)), task)
+    seen = update(masters, task.batches(Lanes(policy), schedule.micro(0)), task)
     norm = math.sqrt(sum(float(each.double().square().sum()) for each in gradient))
     assert seen["loss"] == pytest.approx(loss, rel=1e-5)
     assert seen["grad_norm"] == pytest.approx(norm, rel=1e-4)
@@ -145,7 +146,7 @@ def test_kto_is_the_paper_with_one_baseline_a_step(micro_tokens: int, terms: lis
     gradient = torch.autograd.grad(wanted, list(policy.parameters()))
     parts = Schedule(task.lengths, 0, 1, 4096, micro_tokens).micro(0)
     masters = Masters(policy, Optimizer(lr=1e-9, warmup_fraction=0.0, max_grad_norm=0.0), 1)
-    seen = update(policy, masters, task.batches(policy, parts), task)
+    seen = update(masters, task.batches(Lanes(policy), parts), task)
     norm = math.sqrt(sum(float(each.double().square().sum()) for each in gradient))
     assert baseline > 0.01 and seen["baseline"] == pytest.approx(baseline, rel=1e-4)
     assert seen["loss"] == pytest.approx(float(wanted.detach()), rel=1e-5) and seen["grad_norm"] == pytest.approx(norm, rel=1e-4)

@@ -83,11 +83,13 @@ class Schedule:
     """Which rows each step of a run trains on, and which of them are in memory at once.
 
     A pure function of the rows' lengths, the seed and the two budgets; rows are named by their index. A row over
-    `batch_tokens` has a step to itself, one over `micro_tokens` the memory.
+    `batch_tokens` has a step to itself, one over `micro_tokens` the memory. With more `lanes` than one, as many micro-batches
+    are in memory together, and `micro_tokens` is for all of them.
     """
 
-    def __init__(self, lengths: Sequence[int], seed: int, epochs: int, batch_tokens: int, micro_tokens: int) -> None:
-        self.lengths, self.micro_tokens = list(lengths), micro_tokens
+    def __init__(self, lengths: Sequence[int], seed: int, epochs: int, batch_tokens: int, micro_tokens: int,
+                 lanes: int = 1) -> None:
+        self.lengths, self.micro_tokens, self.lanes = list(lengths), micro_tokens, lanes
         packed = [min(length, batch_tokens) for length in lengths]
         by_epoch = [epoch_batches(packed, seed, epoch, batch_tokens) for epoch in range(epochs)]
         self.batches = [batch for batches in by_epoch for batch in batches]
@@ -97,10 +99,10 @@ class Schedule:
         return len(self.batches)
 
     def micro(self, step: int) -> list[list[int]]:
-        """The rows of a step in order, cut into runs of at most `micro_tokens`: what a step trains on is never changed by
-        how much memory there is.
+        """The rows of a step in parts that are in memory one after the other, or as many at once as there are lanes: what a
+        step trains on is never changed by how much memory there is.
         """
-        return cut_by_tokens(self.batches[step], self.lengths, self.micro_tokens)
+        return micro_batches(self.batches[step], self.lengths, self.micro_tokens, self.lanes)
 
     def size(self, rows: Sequence[int]) -> int:
         """Tokens of these rows."""
@@ -109,6 +111,29 @@ class Schedule:
     def largest(self) -> list[int]:
         """The rows of all that are ever in memory at once that have most tokens; of equals the first."""
         return max((rows for step in range(len(self)) for rows in self.micro(step)), key=self.size)
+
+
+def micro_batches(rows: Sequence[int], lengths: Sequence[int], token_budget: int, lanes: int) -> list[list[int]]:
+    """`rows` in parts, of which any `lanes` have at most `token_budget` tokens together; a row that has more stands alone."""
+    if lanes == 1:
+        return cut_by_tokens(rows, lengths, token_budget)
+    budget, parts = max(1, token_budget // lanes), lanes
+    while True:
+        dealt = deal(rows, lengths, parts)
+        if parts >= len(rows) or all(len(part) == 1 or sum(lengths[row] for row in part) <= budget for part in dealt):
+            return dealt
+        parts += lanes
+
+
+def deal(rows: Sequence[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
+    """`rows` dealt to at most `parts` parts of nearly equal tokens, the longest first; in a part they keep their order."""
+    dealt: list[list[int]] = [[] for _ in range(parts)]
+    sizes = [0] * parts
+    for place in sorted(range(len(rows)), key=lambda place: (-lengths[rows[place]], place)):
+        part = sizes.index(min(sizes))
+        dealt[part].append(place)
+        sizes[part] += lengths[rows[place]]
+    return [[rows[place] for place in sorted(part)] for part in dealt if part]
 
 
 def cut_by_tokens(rows: Sequence[int], lengths: Sequence[int], token_budget: int) -> list[list[int]]:

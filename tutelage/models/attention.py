@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
+from tutelage.models.causal import causal_attention
+
 NAME = "tutelage_ragged"
 
 
@@ -65,9 +67,6 @@ class Segments:
         if self.store is not None:
             for slot, (start, end) in zip(self.slots, self.spans, strict=True):
                 self.store.write_prompt(layer, slot, k[0, :, start:end], v[0, :, start:end])
-        groups = q.shape[1] // k.shape[1]
-        if groups > 1:      # repeating keys and values is faster than enable_gqa, measured
-            k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
         pieces = []
         for (start, end), prefix in zip(self.spans, self.prefix, strict=True):
             keys, values = k[:, :, start:end], v[:, :, start:end]
@@ -97,7 +96,13 @@ def _causal(q: Tensor, k: Tensor, v: Tensor, scaling: float | None, window: int 
     Token i of the m sees j where i - window < j <= i.
     """
     n, m = q.shape[2], k.shape[2]
-    if n == m and softcap is None and (window is None or n <= window):
+    plain = softcap is None and (window is None or m <= window)
+    if plain and q.device.type == "cpu":
+        return causal_attention(q[0], k[0], v[0], q.shape[-1] ** -0.5 if scaling is None else scaling)[None]
+    groups = q.shape[1] // k.shape[1]
+    if groups > 1:      # repeating keys and values is faster than enable_gqa, measured
+        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+    if plain and n == m:
         return F.scaled_dot_product_attention(q, k, v, is_causal=n > 1, scale=scaling)
     distance = torch.arange(m - n, m, device=q.device)[:, None] - torch.arange(m, device=q.device)[None, :]
     visible = (distance >= 0) & (distance < (window or m))

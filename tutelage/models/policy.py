@@ -20,6 +20,7 @@ from tutelage.algorithms import token_logprobs
 from tutelage.batch import TokenBatch
 from tutelage.errors import ModelError
 from tutelage.models.attention import NAME, AttentionPlan, Segments, takes_plan
+from tutelage.models.fused import fuse
 
 # Architectures whose ragged forward the tests hold to transformers' own. Any other is tried when it is loaded.
 TESTED = frozenset((
@@ -61,6 +62,7 @@ class Policy(nn.Module):
     def __init__(self, model: PreTrainedModel, *, value_head: bool = False, score_head: bool = False) -> None:
         super().__init__()
         self.model: Any = model
+        fuse(model)
         self._choose(takes_plan(model))
         embeddings: Any = model.get_input_embeddings()
         embeddings.padding_idx = None       # pad is often eos, and its embedding would get no gradient (D6)

@@ -15,7 +15,7 @@ from tutelage.training.loop import MicroBatch
 from tutelage.training.memory import Load
 
 
-def largest_load(policy: Policy, prompts: Sequence[Sequence[int]], config: RL, algorithm: Algorithm) -> Load:
+def largest_load(policy: Policy, prompts: Sequence[Sequence[int]], config: RL, algorithm: Algorithm, lanes: int) -> Load:
     """A rollout of the longest prompts, each response as long as it may be: no step can keep more than this.
 
     Args:
@@ -23,14 +23,14 @@ def largest_load(policy: Policy, prompts: Sequence[Sequence[int]], config: RL, a
     """
     longest = sorted(prompts, key=len, reverse=True)[:config.prompts_per_step]
     packs = pack_samples([_longest_sample(ids, i, config.max_new_tokens) for i, ids in enumerate(longest)
-                          for _ in range(config.per_prompt)], config.micro_tokens, algorithm.minibatches, policy.ragged)
+                          for _ in range(config.per_prompt)], config.micro_tokens, algorithm.minibatches, policy.ragged, lanes)
     pack = max(packs, key=lambda each: each.tokens.num_tokens)
     zeros = torch.zeros(len(pack.tokens.labels))
     names = ("old_logprobs", "ref_logprobs", "values", "advantages", "returns", "share", "count")
     fields = {**dict.fromkeys(names, zeros), "kl_coef": torch.tensor(algorithm.kl_coef)}
     responses = len(longest) * config.per_prompt
     return Load(largest=MicroBatch(tokens=pack.tokens, rows=("the longest prompts",), fields=fields),
-                accumulates=len(packs) > algorithm.minibatches, num_tokens=0,
+                accumulates=len(packs) > algorithm.minibatches, num_tokens=0, lanes=lanes,
                 other=decoding_bytes(policy, min(config.slots, responses), [len(ids) for ids in longest], config.max_new_tokens))
 
 

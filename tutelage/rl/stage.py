@@ -30,6 +30,7 @@ from tutelage.runs.metrics import read_metrics
 from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
+from tutelage.training.lanes import Lanes, lanes_here
 from tutelage.training.memory import prepare
 from tutelage.training.optimizer import Masters, freeze_layers
 
@@ -63,8 +64,9 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     reference = _reference(policy, source.path, precision)
     freeze_layers(policy, config.optimizer.frozen_layers)
     updates = config.steps * settings.epochs * settings.minibatches
-    load = largest_load(policy, [template.render_prompt(prompt.messages) for prompt in prompts], config, settings)
-    masters = prepare("rl", policy, load, run, lambda: Masters(policy, config.optimizer, updates),
+    lanes = Lanes(policy, 1 if config.adapter.dropout else lanes_here(policy.device))
+    load = largest_load(policy, [template.render_prompt(prompt.messages) for prompt in prompts], config, settings, lanes.count)
+    masters = prepare("rl", policy, load, run, lambda: Masters(policy, config.optimizer, updates, lanes),
                       Surrogate(settings, config.temperature, check_ratio=False))
     trainer = PolicyTrainer(policy, reference, masters, settings, micro_tokens=config.micro_tokens,
                             temperature=config.temperature, seed=config.seed, max_new_tokens=config.max_new_tokens)

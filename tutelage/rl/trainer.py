@@ -16,7 +16,7 @@ from torch import Tensor
 from tutelage.algorithms import explained_variance, k1, masked_mean, masked_sum, next_kl_coef
 from tutelage.batch import Rollout, TokenBatch
 from tutelage.errors import RewardError
-from tutelage.models.policy import Policy
+from tutelage.models.policy import Policy, PolicyOutput
 from tutelage.records import Sample
 from tutelage.rl.config import Algorithm
 from tutelage.rl.credit import Credit, informative
@@ -95,7 +95,7 @@ class PolicyTrainer:
                 batches = [_fields(pack, padded, self.kl_coef) for pack in minibatch]
                 if self._teaches(batches):
                     objective = Surrogate(a, self.temperature, check_ratio=self.masters.steps_done == 0)
-                    updates.append(update(self.policy, self.masters, batches, objective))
+                    updates.append(update(self.masters, batches, objective))
                     if a.target_kl is not None and updates[-1].get("approx_kl", 0.0) > 1.5 * a.target_kl:
                         return updates
         return updates
@@ -112,7 +112,7 @@ class PolicyTrainer:
             for batch in batches)
 
     def _pack(self, samples: Sequence[Sample]) -> list[Pack]:
-        return pack_samples(samples, self.micro_tokens, self.algorithm.minibatches, self.policy.ragged)
+        return pack_samples(samples, self.micro_tokens, self.algorithm.minibatches, self.policy.ragged, self.masters.lanes.count)
 
     @torch.no_grad()
     def _rollout(self, samples: Sequence[Sample], scores: Sequence[float], packs: Sequence[Pack]) -> Rollout:
@@ -121,12 +121,10 @@ class PolicyTrainer:
         shape = (len(samples), width)
         old, ref, values, entropy = (torch.zeros(shape) for _ in range(4))
         mask = torch.zeros(shape, dtype=torch.bool)
-        for pack in packs:
+        for pack, (out, reference) in zip(packs, self.masters.lanes.each(self._look, packs), strict=True):
             rows = torch.tensor(pack.rows)
-            out = self.policy(pack.tokens, entropy=True, values=self.algorithm.has_critic, temperature=self.temperature)
-            with self.policy.reference() if self.reference is None else nullcontext():
-                reference = self.policy if self.reference is None else self.reference
-                ref[rows] = pack.tokens.pad(reference(pack.tokens, temperature=self.temperature).logprobs, width)
+            assert out.logprobs is not None and out.entropy is not None
+            ref[rows] = pack.tokens.pad(reference, width)
             old[rows], entropy[rows] = pack.tokens.pad(out.logprobs, width), pack.tokens.pad(out.entropy, width)
             if out.values is not None:
                 values[rows] = pack.tokens.pad(out.values, width)
@@ -143,6 +141,13 @@ class PolicyTrainer:
             group_ids=torch.tensor([groups[sample.prompt_ids] for sample in samples]),
             extras={"engine_logprobs": engine, "entropy": entropy,
                     "ended": torch.tensor([sample.ended for sample in samples])})
+
+    def _look(self, policy: Policy, pack: Pack) -> tuple[PolicyOutput, Tensor]:
+        """What the policy says of a pack, and the reference's logprobs (L,)."""
+        out = policy(pack.tokens, entropy=True, values=self.algorithm.has_critic, temperature=self.temperature)
+        with policy.reference() if self.reference is None else nullcontext():
+            reference = policy if self.reference is None else self.reference
+            return out, reference.evaluate_logprobs(pack.tokens, self.temperature)
 
     def _minibatches(self, packs: Sequence[Pack], epoch: int) -> list[list[Pack]]:
         """Packs dealt to `minibatches` updates, in another order each epoch; the packs themselves stay as they are."""
@@ -175,11 +180,13 @@ class PolicyTrainer:
         }
 
 
-def pack_samples(samples: Sequence[Sample], micro_tokens: int, minibatches: int, share: bool) -> list[Pack]:
-    """Neighbours into micro-batches of at most `micro_tokens`, a prompt's samples together where they fit.
+def pack_samples(samples: Sequence[Sample], micro_tokens: int, minibatches: int, share: bool, lanes: int = 1) -> list[Pack]:
+    """Neighbours into micro-batches of which `lanes` at once have at most `micro_tokens`, a prompt's samples together where
+    they fit.
 
-    A sample over it stands alone. There are as many packs as minibatches at least, where there are samples enough.
+    A sample over it stands alone. Each minibatch has as many packs as there are lanes at least, where there are samples enough.
     """
+    micro_tokens, minibatches = max(1, micro_tokens // lanes), minibatches * lanes
     sizes = [(len(sample.prompt_ids), len(sample.response_ids)) for sample in samples]
     groups, whole = _cut_groups(samples, sizes, micro_tokens)
     budget = min(micro_tokens, max(1, whole // minibatches))

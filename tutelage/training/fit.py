@@ -20,6 +20,7 @@ from tutelage.runs.steps import steps
 from tutelage.seeds import stream_seed
 from tutelage.training.config import Optimizer
 from tutelage.training.dropout import adapter_dropout
+from tutelage.training.lanes import Lanes, lanes_here
 from tutelage.training.loop import MicroBatch, Objective, update
 from tutelage.training.memory import load_of, prepare
 from tutelage.training.optimizer import Masters
@@ -54,11 +55,11 @@ class Task(Objective, Protocol):
     def collate(self, rows: Sequence[int]) -> MicroBatch:
         """Rows by their index, as they go through the model at once."""
 
-    def batches(self, policy: Policy, parts: Sequence[Sequence[int]]) -> list[MicroBatch]:
+    def batches(self, lanes: Lanes, parts: Sequence[Sequence[int]]) -> list[MicroBatch]:
         """The micro-batches of one step."""
         return [self.collate(rows) for rows in parts]
 
-    def remember(self, policy: Policy, schedule: Schedule, run: Run) -> None:
+    def remember(self, lanes: Lanes, schedule: Schedule, run: Run) -> None:
         """Keep what the loss needs of the policy as it is before the first step."""
         return None
 
@@ -77,21 +78,22 @@ def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run) -> d
     Raises:
         PlanError: if it does not fit; Planned: under `--plan`; PreflightError, TrainingError, ResumeError.
     """
-    schedule = Schedule(task.lengths, config.seed, config.epochs, config.batch_tokens, config.micro_tokens)
+    lanes = Lanes(policy, 1 if config.adapter.dropout else lanes_here(policy.device))     # what is dropped is drawn in one order
+    schedule = Schedule(task.lengths, config.seed, config.epochs, config.batch_tokens, config.micro_tokens, lanes.count)
     largest = schedule.largest()
 
     def optimizer() -> Masters:
         if not only_planning():
-            task.remember(policy, schedule, run)
-        return Masters(policy, config.optimizer, len(schedule))
+            task.remember(lanes, schedule, run)
+        return Masters(policy, config.optimizer, len(schedule), lanes)
 
-    masters = prepare(stage, policy, load_of(schedule, task.collate(largest), task.scores_only), run, optimizer, task,
-                      lambda: task.batches(policy, [largest])[0])
+    load = load_of(schedule, task.collate(largest), task.scores_only, lanes.count)
+    masters = prepare(stage, policy, load, run, optimizer, task, lambda: task.batches(lanes, [largest])[0])
 
     def step(i: int) -> dict[str, float]:
-        batches = task.batches(policy, schedule.micro(i))
+        batches = task.batches(lanes, schedule.micro(i))
         with adapter_dropout(policy, stream_seed(config.seed, stage, "dropout", i)):
-            metrics = update(policy, masters, batches, task)
+            metrics = update(masters, batches, task)
         if i == 0:
             task.check_first(metrics)
         return {**metrics, **task.rates(metrics)}

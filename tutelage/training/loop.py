@@ -48,7 +48,7 @@ class Objective(Protocol):
     def terms(self, policy: Policy, batch: MicroBatch) -> Sequence[Term]: ...
 
 
-def update(policy: Policy, masters: Masters, batches: Sequence[MicroBatch], objective: Objective,
+def update(masters: Masters, batches: Sequence[MicroBatch], objective: Objective,
            ranks: Ranks | None = None) -> dict[str, float]:
     """One optimizer step; its gradient does not depend on how the rows were split into `batches`.
 
@@ -62,7 +62,7 @@ def update(policy: Policy, masters: Masters, batches: Sequence[MicroBatch], obje
     """
     totals = _global_counts(batches, objective, ranks or OneRank())
     try:
-        sums = _accumulate(policy, batches, objective, totals)
+        sums = _accumulate(masters, batches, objective, totals)
     except BaseException:
         masters.drop_gradients()      # else whoever goes on after the error would step with half a batch
         raise
@@ -71,39 +71,47 @@ def update(policy: Policy, masters: Masters, batches: Sequence[MicroBatch], obje
             "tokens": float(sum(batch.tokens.num_tokens for batch in batches))}
 
 
-def rehearse(policy: Policy, masters: Masters, batch: MicroBatch, objective: Objective) -> float:
-    """Forward and backward of one micro-batch whose gradients are dropped; the seconds it took. No number changes by it:
-    not a weight, not the optimizer, not a random number.
+def rehearse(masters: Masters, batch: MicroBatch, objective: Objective) -> float:
+    """Forward and backward of a micro-batch, in every lane at once, whose gradients are dropped; the seconds it took. No number
+    changes by it: not a weight, not the optimizer, not a random number.
 
     Raises:
         TrainingError: if its loss is not finite.
     """
     began = time.monotonic()
     try:
-        _accumulate(policy, [batch], objective, _global_counts([batch], objective, OneRank()))
+        batches = [batch] * masters.lanes.count
+        _accumulate(masters, batches, objective, _global_counts(batches, objective, OneRank()))
     finally:
         masters.drop_gradients()
     return time.monotonic() - began
 
 
-def _accumulate(policy: Policy, batches: Sequence[MicroBatch], objective: Objective,
+def _accumulate(masters: Masters, batches: Sequence[MicroBatch], objective: Objective,
                 totals: Mapping[str, float]) -> dict[str, float]:
-    """Leave the step's gradient in the parameters; returns `loss`, each term and each statistic, divided."""
-    sums = {"loss": 0.0}
-    for batch in batches:
-        micro_loss = torch.zeros(())
-        for term in objective.terms(policy, batch):
-            count = totals[term.name] or 1.0
-            micro_loss = micro_loss + term.weight / count * term.loss.sum
-            for name, value in ((term.name, term.loss.sum.detach()), *term.loss.stats.items()):
-                sums[name] = sums.get(name, 0.0) + float(value) / count
-        if not math.isfinite(float(micro_loss.detach())):
-            raise TrainingError(f"the loss is {float(micro_loss.detach())} in rows {', '.join(batch.rows[:5])}"
-                                f"{' …' if len(batch.rows) > 5 else ''}; no weight was changed. Look at these rows, or lower "
-                                "the learning rate.")
-        micro_loss.backward()
-        sums["loss"] += float(micro_loss.detach())
+    """Leave the step's gradient with the masters; returns `loss`, each term and each statistic, divided."""
+    sums: dict[str, float] = {}
+    for found in masters.lanes.each(lambda policy, batch: _backward(policy, batch, objective, totals), batches):
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0.0) + value
     return sums
+
+
+def _backward(policy: Policy, batch: MicroBatch, objective: Objective, totals: Mapping[str, float]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    loss = torch.zeros(())
+    for term in objective.terms(policy, batch):
+        count = totals[term.name] or 1.0
+        loss = loss + term.weight / count * term.loss.sum
+        for name, value in ((term.name, term.loss.sum.detach()), *term.loss.stats.items()):
+            found[name] = found.get(name, 0.0) + float(value) / count
+    found["loss"] = float(loss.detach())
+    if not math.isfinite(found["loss"]):
+        raise TrainingError(f"the loss is {found['loss']} in rows {', '.join(batch.rows[:5])}"
+                            f"{' …' if len(batch.rows) > 5 else ''}; no weight was changed. Look at these rows, or lower "
+                            "the learning rate.")
+    loss.backward()
+    return found
 
 
 def _global_counts(batches: Sequence[MicroBatch], objective: Objective, ranks: Ranks) -> dict[str, float]:

@@ -43,13 +43,14 @@ class Load:
     accumulates: bool                 # whether a step may have more than one micro-batch
     num_tokens: int                   # of the whole run, for its time; 0 where nobody knows
     scores_only: bool = False         # the loss reads scores alone, so no head over the vocabulary is run
+    lanes: int = 1                    # how many micro-batches are in memory at once
     other: Mapping[str, int] = field(default_factory=dict)      # what lives beside the update, by part: decoding slots
 
 
-def load_of(schedule: Schedule, largest: MicroBatch, scores_only: bool = False) -> Load:
+def load_of(schedule: Schedule, largest: MicroBatch, scores_only: bool, lanes: int) -> Load:
     """What a stage with a fixed schedule will put through; `largest` is made of `schedule.largest()`."""
     return Load(largest=largest, accumulates=any(len(schedule.micro(step)) > 1 for step in range(len(schedule))),
-                num_tokens=sum(map(schedule.size, schedule.batches)), scores_only=scores_only)
+                num_tokens=sum(map(schedule.size, schedule.batches)), scores_only=scores_only, lanes=lanes)
 
 
 def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
@@ -61,12 +62,12 @@ def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
     moments, gradient = 8 * trained, 4 * trained
     resumed = any(run.checkpoints.glob("step-*"))
     tokens = load.largest.tokens
-    kept = activations.of(tokens)
-    head = 0 if load.scores_only else head_bytes(policy, int(tokens.response_mask.sum()))
+    kept = load.lanes * activations.of(tokens)
+    head = 0 if load.scores_only else load.lanes * head_bytes(policy, int(tokens.response_mask.sum()))
     base = {"the process, data and weights": held, "master weights": masters, "optimizer moments": moments}
     peaks = [
         {**base, "activations": kept, "head over the vocabulary": head, "gradients": gradient if load.accumulates else 0,
-         "working space": _working(policy, activations, tokens.num_tokens)},
+         "working space": load.lanes * _working(policy, activations, tokens.num_tokens)},
         {**base, "gradients": gradient, "weights before the first step": gradient},
         {**base, **load.other},
         {**base, "the saved model, read again": 2 * weight_bytes(policy)},
@@ -108,17 +109,16 @@ def prepare(stage: str, policy: Policy, load: Load, run: Run, optimizer: Callabl
         announce(plan, run)
     masters = optimizer()
     seconds = None if any(run.checkpoints.glob("step-*")) else try_largest(
-        stage, policy, load, masters, objective, largest() if largest else load.largest)
+        stage, load, masters, objective, largest() if largest else load.largest)
     if only_planning():
         announce(replace(plan, seconds=seconds), run)
     return masters
 
 
-def try_largest(stage: str, policy: Policy, load: Load, masters: Masters, objective: Objective,
-                largest: MicroBatch) -> float | None:
+def try_largest(stage: str, load: Load, masters: Masters, objective: Objective, largest: MicroBatch) -> float | None:
     """Rehearse the largest micro-batch; seconds the run will take, where known."""
-    size = largest.tokens.num_tokens
-    seconds = rehearse(policy, masters, largest, objective) / size * load.num_tokens
+    size = largest.tokens.num_tokens * masters.lanes.count
+    seconds = rehearse(masters, largest, objective) / size * load.num_tokens
     pace = f"; at its pace the run takes about {duration(seconds)}" if seconds else ""
     console.print(f"{stage}: the largest pack, {size:,} tokens, was tried first and fits{pace}")
     return seconds or None

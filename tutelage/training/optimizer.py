@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tutelage.errors import ConfigError, PreflightError, ResumeError, TrainingError
 from tutelage.models.policy import Policy
 from tutelage.training.config import Optimizer
+from tutelage.training.lanes import Lanes
 
 # Modules that start at zero and have a learning rate of their own: ours, and those of transformers' classifiers
 HEADS = frozenset(("value_head", "score_head", "score", "classifier", "pre_classifier"))
@@ -27,7 +28,8 @@ class Masters:
     `step()` updates the masters and publishes them into the module; the module's own `.grad` stay empty.
     """
 
-    def __init__(self, module: nn.Module, config: Optimizer, total_steps: int) -> None:
+    def __init__(self, policy: Policy, config: Optimizer, total_steps: int, lanes: Lanes | None = None) -> None:
+        module, self.lanes = policy, lanes or Lanes(policy)
         self.config = config
         self.total_steps = total_steps
         self.steps_done = 0
@@ -36,9 +38,7 @@ class Masters:
             raise ConfigError("nothing to train: every parameter is frozen.")
         self._masters = {name: value if value.dtype == torch.float32 else value.detach().float().requires_grad_()
                          for name, value in self._parameters.items()}
-        for name, value in self._parameters.items():
-            if self._masters[name] is not value:
-                value.register_post_accumulate_grad_hook(self._collect(self._masters[name]))
+        self.lanes.on_gradient(self._collect)
         embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
         decayed = {name for name, value in self._parameters.items() if value.ndim >= 2 and id(value) not in embeddings}
         head_lr = 10 * config.lr if config.head_lr is None else config.head_lr
@@ -48,13 +48,9 @@ class Masters:
         self._adamw = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr,
                                         betas=config.betas, eps=config.eps, fused=True)
 
-    @staticmethod
-    def _collect(master: Tensor) -> Any:
-        def add(parameter: Tensor) -> None:
-            assert parameter.grad is not None
-            master.grad = parameter.grad.float() if master.grad is None else master.grad.add_(parameter.grad)
-            parameter.grad = None
-        return add
+    def _collect(self, name: str, gradient: Tensor) -> None:
+        master = self._masters[name]
+        master.grad = gradient.to(master.dtype) if master.grad is None else master.grad.add_(gradient)
 
     @property
     def learning_rate(self) -> float:

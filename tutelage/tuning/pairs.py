@@ -16,6 +16,7 @@ from tutelage.algorithms import LossSum, log_odds, pair_loss
 from tutelage.batch import TokenBatch
 from tutelage.errors import DataError
 from tutelage.models.policy import Policy
+from tutelage.training.lanes import Lanes
 from tutelage.training.loop import MicroBatch, Term
 from tutelage.training.pairs import Group, collate_groups
 from tutelage.tuning.config import Preferences
@@ -55,12 +56,12 @@ class Pairs(Compared):
         sums = response_logprobs(policy.evaluate_logprobs(tokens), tokens)
         return list(sums.split([len(self.groups[row].responses) for row in rows]))
 
-    def batches(self, policy: Policy, parts: Sequence[Sequence[int]]) -> list[MicroBatch]:
+    def batches(self, lanes: Lanes, parts: Sequence[Sequence[int]]) -> list[MicroBatch]:
         collated = [self.collate(rows) for rows in parts]
         if not self.config.has_reference:
             return collated
-        return [replace(batch, fields={**batch.fields, "reference": torch.cat(self.reference(policy, rows))})
-                for batch, rows in zip(collated, parts, strict=True)]
+        return [replace(batch, fields={**batch.fields, "reference": torch.cat(said)})
+                for batch, said in zip(collated, self.reference(lanes, parts), strict=True)]
 
     def counts(self, batch: MicroBatch) -> Mapping[str, float]:
         counts = {"pairs": float(batch.fields["weight"].sum())}

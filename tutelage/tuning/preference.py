@@ -75,5 +75,6 @@ def _task(said: Sequence[Any], template: ChatTemplate, config: Preferences, shar
     if config.loss == "kto":
         return Singles(said, template, config)
     groups, dropped = group_pairs(said, template, config.max_length)
+    task = Pairs(groups, dropped, config, share)
     check_responses(groups, template)
-    return Pairs(groups, dropped, config, share)
+    return task

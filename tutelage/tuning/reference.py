@@ -20,6 +20,7 @@ from tutelage.models.policy import Policy
 from tutelage.runs.directory import Run
 from tutelage.training import preflight
 from tutelage.training.fit import Task
+from tutelage.training.lanes import Lanes
 from tutelage.tuning.config import Preferences
 
 FILE = "reference.safetensors"
@@ -42,28 +43,29 @@ class Compared(Task):
     def distance(self, metrics: Mapping[str, float]) -> float:
         """How far a step found the policy from its reference, nats."""
 
-    def reference(self, policy: Policy, rows: Sequence[int]) -> list[Tensor]:
-        """Of `rows`; before anything is remembered the policy is its own reference."""
+    def reference(self, lanes: Lanes, parts: Sequence[Sequence[int]]) -> list[list[Tensor]]:
+        """Of the rows of each part; before anything is remembered the policy is its own reference."""
         if self.remembered is None:
-            return self.reference_of(policy, rows)
-        return [self.remembered[row] for row in rows]
+            return lanes.each(self.reference_of, parts)
+        return [[self.remembered[row] for row in rows] for rows in parts]
 
-    def remember(self, policy: Policy, schedule: Schedule, run: Run) -> None:
+    def remember(self, lanes: Lanes, schedule: Schedule, run: Run) -> None:
         if not self.config.has_reference:
             return
         path = run.path / FILE
         if not path.is_file():
-            _keep(self._look(policy, schedule), path)
+            _keep(self._look(lanes, schedule), path)
         saved = load_file(path)
         self.remembered = [saved[str(row)] for row in range(len(saved))]
 
-    def _look(self, policy: Policy, schedule: Schedule) -> dict[int, Tensor]:
+    def _look(self, lanes: Lanes, schedule: Schedule) -> dict[int, Tensor]:
         found: dict[int, Tensor] = {}
         with console.progress("Reference", len(self.lengths), "rows") as bar:
             for step in range(schedule.epoch_ends[0]):
-                for rows in schedule.micro(step):
-                    found.update(zip(rows, self.reference_of(policy, rows), strict=True))
-                    bar.advance(len(rows))
+                parts = schedule.micro(step)
+                for rows, said in zip(parts, lanes.each(self.reference_of, parts), strict=True):
+                    found.update(zip(rows, said, strict=True))
+                bar.advance(sum(map(len, parts)))
         return found
 
     def check_first(self, metrics: Mapping[str, float]) -> None:

@@ -19,6 +19,7 @@ from tutelage.errors import DataError
 from tutelage.messages import Messages
 from tutelage.models.policy import Policy
 from tutelage.records import Preference, Thumb
+from tutelage.training.lanes import Lanes
 from tutelage.training.loop import MicroBatch, Term
 from tutelage.training.pairs import check_rendered, render_to_end_of_turn
 from tutelage.tuning.config import Preferences
@@ -66,11 +67,11 @@ class Singles(Compared):
         judged = _sums(policy, self.collate(rows).tokens)
         return list(torch.stack([judged, _sums(policy, self._mismatched(rows))], 1))
 
-    def batches(self, policy: Policy, parts: Sequence[Sequence[int]]) -> list[MicroBatch]:
+    def batches(self, lanes: Lanes, parts: Sequence[Sequence[int]]) -> list[MicroBatch]:
         """The baseline is one for the whole step, so that it does not depend on how the step was cut (D5)."""
-        references = [torch.stack(self.reference(policy, rows)) for rows in parts]                      # (rows, 2) each
-        ratios = [_sums(policy, self._mismatched(rows)) - reference[:, 1]
-                  for rows, reference in zip(parts, references, strict=True)]
+        references = [torch.stack(said) for said in self.reference(lanes, parts)]                      # (rows, 2) each
+        mismatched = lanes.each(lambda policy, rows: _sums(policy, self._mismatched(rows)), parts)
+        ratios = [said - reference[:, 1] for said, reference in zip(mismatched, references, strict=True)]
         baseline = torch.cat(ratios).mean().clamp(min=0.0)
         collated = [self.collate(rows) for rows in parts]
         return [replace(batch, fields={**batch.fields, "reference": reference[:, 0], "baseline": baseline})
