@@ -168,7 +168,7 @@ def test_loss_and_gradient_are_torchs_however_the_step_is_cut(
     norm = math.sqrt(sum(float(each.double().square().sum()) for each in gradient))
     masters = Masters(classifier, Optimizer(lr=1e-9, warmup_fraction=0.0, max_grad_norm=0.0), 1)
     parts = Schedule(task.lengths, 0, 1, 512, micro_tokens).micro(0)
-    seen = update(classifier, masters, task.batches(classifier, parts), task)
+    seen = update(masters, task.batches(masters.lanes, parts), task)
     assert seen["loss"] == pytest.approx(float(wanted.detach()), rel=1e-5)
     assert seen["grad_norm"] == pytest.approx(norm, rel=1e-4)
 

@@ -38,8 +38,8 @@ class Classifier(Policy):
     def __init__(self, model: PreTrainedModel) -> None:
         if not is_supported(model.config):
             raise ModelError(_refusal(model.config))
-        self.is_encoder = model.config.model_type in ENCODERS
         super().__init__(model)
+        self.is_encoder = model.config.model_type in ENCODERS
 
     def forward(self, batch: TokenBatch, **asked: Any) -> PolicyOutput:
         """One forward over all texts of `batch`: `scores` are (B, K) fp32 logits. What else may be asked of a policy, in
