@@ -1,7 +1,7 @@
 """Tutelage: teach a language model with instructions and human feedback.
 
-`tutelage.pretrain`, `sft`, `dpo`, `sample`, `reward`, `rl` and `evaluate` are the stages; see `tutelage.api`. They are fetched
-when first asked for, so that importing the package costs nothing.
+`tutelage.pretrain`, `sft`, `dpo`, `classify`, `sample`, `reward`, `rl` and `evaluate` are the stages, `predict` asks a
+classifier; see `tutelage.api`. They are fetched when first asked for, so that importing the package costs nothing.
 """
 
 import sys
@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "dpo", "evaluate", "pretrain", "reward", "rl", "sample", "sft"]
+__all__ = ["__version__", "classify", "dpo", "evaluate", "predict", "pretrain", "reward", "rl", "sample", "sft"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import sample as _sample
 from tutelage.lineage import file_hash
+from tutelage.models.load import resolve
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Score
 from tutelage.rewards.callables import CallableReward, Function, load_callable
@@ -38,7 +39,9 @@ from tutelage.rl.stage import rl as _rl
 from tutelage.store import Store
 from tutelage.synthesis.config import Generate
 from tutelage.synthesis.stage import generate as _generate
-from tutelage.tuning.config import SFT, Preferences, Pretrain
+from tutelage.tuning.classify import classify as _classify
+from tutelage.tuning.config import SFT, Classify, Preferences, Pretrain
+from tutelage.tuning.prediction import Prediction, Predictor
 from tutelage.tuning.preference import preference as _preference
 from tutelage.tuning.pretrain import pretrain as _pretrain
 from tutelage.tuning.sft import sft as _sft
@@ -70,6 +73,20 @@ def dpo(project: str | Path | Project, **settings: Any) -> Artifact:
     with (opened := _open(project, "dpo", settings)).lock():
         gathered = _feedback(opened, config.data)
         return _preference(opened, config, **(origin(gathered) if gathered else {}))
+
+
+def classify(project: str | Path | Project, **settings: Any) -> Artifact:
+    """Train a classifier on labelled texts; settings as in `tuning.config.Classify`."""
+    with (opened := _open(project, "classify", settings)).lock():
+        return _classify(opened, from_plain(Classify, settings))
+
+
+def predict(project: str | Path | Project, *, model: str, texts: Sequence[str], threshold: float = 0.5) -> list[Prediction]:
+    """Labels and probabilities of texts by a classifier: an artifact's name or a directory. With a multi-label one, labels
+    are given from probability `threshold` on.
+    """
+    opened = _open(project, "predict", {})
+    return Predictor.load(resolve(model, opened, kind="classifier").path).predict(texts, threshold)
 
 
 def sample(project: str | Path | Project, **settings: Any) -> Artifact:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pretrain": ("tutelage.stages:pretrain", "teach a model raw text, also from scratch"),
     "sft": ("tutelage.stages:sft", "teach a model with instructions"),
     "dpo": ("tutelage.stages:dpo", "teach a policy from judgments directly: DPO, IPO, KTO, ORPO, SimPO"),
+    "classify": ("tutelage.stages:classify", "teach a model to tell classes of texts apart"),
     "sample": ("tutelage.stages:sample", "draw responses from a model"),
     "studio": ("tutelage.studio.command:studio", "the pages where people give feedback"),
     "feedback": ("tutelage.feedback.commands:feedback", "import, export and count judgments"),

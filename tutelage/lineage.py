@@ -79,7 +79,7 @@ def _version(name: str) -> str:
 class Manifest:
     """What an artifact is and where it came from."""
 
-    kind: str                                                    # dataset, samples, model, reward, report
+    kind: str                                                    # dataset, samples, model, classifier, reward, report
     name: str
     stage: str                                                   # the stage that made it
     parents: Mapping[str, str] = field(default_factory=dict)     # role -> "kind/name@version#content id"

@@ -29,7 +29,7 @@ from tutelage.ledger import LOG, Ledger
 from tutelage.lineage import Manifest, changed_files, tree_hashes
 
 MARKER = "tutelage.toml"
-KINDS = ("dataset", "samples", "model", "reward", "report")
+KINDS = ("dataset", "samples", "model", "classifier", "reward", "report")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TEXT = "# A Tutelage project. Keys set here are the defaults of every command run inside it.\n"
 

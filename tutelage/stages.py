@@ -96,6 +96,23 @@ def dpo(arguments: list[str], options: Options) -> Mapping[str, Any]:
 
 
 @planned
+def classify(arguments: list[str], options: Options) -> Mapping[str, Any]:
+    from tutelage.tuning.config import Classify
+
+    return run(Classify, "classify", arguments, options, _tell_classifier)
+
+
+def _tell_classifier(artifact: Artifact) -> Mapping[str, Any]:
+    from tutelage.tuning.class_metrics import table_rows
+    from tutelage.tuning.classify import load_report
+
+    report = load_report(artifact)
+    if (heldout := report["heldout"]) is not None:
+        console.table(f"{heldout['rows']} texts that were kept out: accuracy {heldout['accuracy']:.4f}", *table_rows(heldout))
+    return {**made(artifact), "report": report}
+
+
+@planned
 def sample(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.generation.config import Sample
 

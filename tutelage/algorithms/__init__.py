@@ -4,6 +4,7 @@ One function for each idea; papers and tests are listed in docs/papers.md.
 """
 
 from tutelage.algorithms.advantages import gae, group_mean, leave_one_out, monte_carlo, per_token
+from tutelage.algorithms.classification_loss import sigmoid_cross_entropy, softmax_cross_entropy
 from tutelage.algorithms.kl import KL_ESTIMATORS, exact_kl, k1, k2, k3, next_kl_coef
 from tutelage.algorithms.logprobs import log_softmax_gather, token_logprobs
 from tutelage.algorithms.losses import LossSum
@@ -56,6 +57,8 @@ __all__ = [
     "pair_loss",
     "per_token",
     "policy_gradient_loss",
+    "sigmoid_cross_entropy",
+    "softmax_cross_entropy",
     "token_logprobs",
     "token_rewards",
     "whiten",

@@ -15,8 +15,10 @@ from tutelage.models.policy import Policy
 CONFIG = "adapter_config.json"
 
 
-def add_adapter(policy: Policy, adapter: Adapter, seed: int = 0) -> None:
+def add_adapter(policy: Policy, adapter: Adapter, seed: int = 0, exclude: str | None = None) -> None:
     """Put a fresh LoRA on the trunk and freeze everything else of it. B starts at zero, so outputs do not change yet.
+
+    `exclude` matches names of modules that get none: a classifier's head.
 
     Raises:
         ConfigError: if `adapter.targets` names no module of this model, or its output embedding.
@@ -26,7 +28,8 @@ def add_adapter(policy: Policy, adapter: Adapter, seed: int = 0) -> None:
     targets: str | list[str] = list(adapter.targets) or "all-linear"
     alpha: Any = adapter.alpha        # peft says int and takes any number
     config = LoraConfig(r=adapter.rank, lora_alpha=alpha, lora_dropout=adapter.dropout, use_rslora=adapter.rs,
-                        target_modules=targets, bias="none", task_type="CAUSAL_LM")
+                        target_modules=targets, exclude_modules=exclude, bias="none",
+                        task_type="CAUSAL_LM" if policy.model.can_generate() else None)
     with torch.random.fork_rng():
         torch.manual_seed(seed)       # A is random
         try:

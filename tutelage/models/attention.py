@@ -34,7 +34,8 @@ def _ragged_attention(module: Any, query: Tensor, key: Tensor, value: Tensor, at
                       sliding_window: int | None = None, softcap: float | None = None,
                       **ignored: Any) -> tuple[Tensor, None]:
     assert attention_plan is not None, "a model with ragged attention is only called through models.policy"
-    out = attention_plan.attend(module.layer_idx, query, key, value, scaling, sliding_window, softcap)
+    layer = getattr(module, "layer_idx", 0)       # some encoders do not count theirs, nor does their plan ask
+    out = attention_plan.attend(layer, query, key, value, scaling, sliding_window, softcap)
     return out.transpose(1, 2).contiguous(), None      # some architectures take a view of it
 
 
@@ -74,6 +75,19 @@ class Segments:
                 keys, values = torch.cat((k[:, :, a:b], keys), dim=2), torch.cat((v[:, :, a:b], values), dim=2)
             pieces.append(_causal(q[:, :, start:end], keys, values, scaling, window, softcap))
         return torch.cat(pieces, dim=2)
+
+
+class TwoSided:
+    """Each segment attends to the whole of itself, as encoders do."""
+
+    def __init__(self, cu_seqlens: Tensor) -> None:
+        self.spans = list(pairwise(cu_seqlens.tolist()))
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float | None,
+               window: int | None, softcap: float | None) -> Tensor:
+        assert window is None and softcap is None, "no encoder of models.classifier has either"
+        return torch.cat([F.scaled_dot_product_attention(q[:, :, a:b], k[:, :, a:b], v[:, :, a:b], scale=scaling)
+                          for a, b in self.spans], dim=2)
 
 
 def _causal(q: Tensor, k: Tensor, v: Tensor, scaling: float | None, window: int | None, softcap: float | None) -> Tensor:

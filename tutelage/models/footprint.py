@@ -57,7 +57,7 @@ def measure_activations(policy: Policy) -> Activations:
     per_pair = max(0.0, (two - both) / (2 * n * n))
     per_token = (both - one) / n - per_pair * n
     found = Activations(one - per_token * n - per_pair * n * n, per_token, per_pair)
-    if not policy.ragged:
+    if not policy.shares_prompts:
         return found
     # Two segments of s tokens after a prefix of p keep p x 2 per_shared + s x 2 per_suffix + s (s + p) x 2 per_masked_pair
     # more than that; tried at (p, s) = (n/2, n/2), (n, n/2) and (n, n).

@@ -33,6 +33,17 @@ def first_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
+def no_warnings() -> Iterator[None]:
+    """For a loader that warns of what is meant so: a head that is new."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """For a loader whose bar cannot be turned off: its stderr goes nowhere."""
     with contextlib.redirect_stderr(io.StringIO()):

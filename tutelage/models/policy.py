@@ -42,7 +42,7 @@ class PolicyOutput:
     logprobs: Tensor | None = None     # (L,) fp32, log p(label | what stands before it)
     entropy: Tensor | None = None      # (L,) fp32, nats, of the distribution each label was drawn from
     values: Tensor | None = None       # (L,) fp32, the critic's V of the state before each label
-    scores: Tensor | None = None       # (B,) fp32, the reward head at each sequence's last token
+    scores: Tensor | None = None       # (B,) fp32, the reward head at each sequence's last token; a classifier's (B, K) logits
 
 
 class ScalarHead(nn.Module):
@@ -86,6 +86,11 @@ class Policy(nn.Module):
     def _choose(self, ragged: bool) -> None:
         self.ragged = ragged
         self.model.set_attn_implementation(NAME if ragged else "eager")
+
+    @property
+    def shares_prompts(self) -> bool:
+        """Whether several sequences may go on from one prefix."""
+        return self.ragged
 
     @property
     def config(self) -> Any:

@@ -6,7 +6,13 @@ from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 SPECIAL = ("<|im_start|>", "<|im_end|>")
 TEMPLATE = (
@@ -28,10 +34,11 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def tiny_model(architecture: str = "llama", *, seed: int = 0, vocab_size: int = 258, hidden_size: int = 32,
-               layers: int = 2, noise: float = 0.0, **overrides: Any) -> PreTrainedModel:
+               layers: int = 2, noise: float = 0.0, classes: int = 0, **overrides: Any) -> PreTrainedModel:
     """A random model of a real architecture, fp32, in evaluation mode.
 
-    `noise` is added to every weight, those of norms and biases too, so that no part of the model is without effect.
+    `noise` is added to every weight, those of norms and biases too, so that no part of the model is without effect. With
+    `classes`, it has a head over so many of these in place of the vocabulary.
     """
     sizes: dict[str, Any] = dict(
         vocab_size=vocab_size, hidden_size=hidden_size, intermediate_size=2 * hidden_size, num_hidden_layers=layers,
@@ -44,7 +51,10 @@ def tiny_model(architecture: str = "llama", *, seed: int = 0, vocab_size: int = 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         config = AutoConfig.for_model(architecture, **{**sizes, **overrides})
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        if classes:
+            config.num_labels = classes
+        kind = AutoModelForSequenceClassification if classes else AutoModelForCausalLM
+        model = kind.from_config(config, dtype=torch.float32)
         for weight in model.parameters() if noise else ():
             weight.data += noise * torch.randn_like(weight)
     return model.eval()

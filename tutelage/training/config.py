@@ -27,7 +27,7 @@ class Optimizer:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) over fp32 masters."""
 
     lr: float = 2e-5               # peak learning rate
-    head_lr: float | None = None   # of the critic's and the reward head, which start at zero; none is 10 x lr
+    head_lr: float | None = None   # of heads (critic, reward, classes), which start at zero; none is 10 x lr
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-5              # larger than Adam's 1e-8: tames the first updates (37 details of PPO, N+)
     weight_decay: float = 0.0      # on matrices only, never on embeddings, norms or biases

@@ -19,8 +19,9 @@ from tutelage.protocols import OneRank, Ranks
 from tutelage.training.config import Optimizer
 from tutelage.training.lanes import Lanes
 
-HEADS = ("value_head.", "score_head.")      # start at zero and have a learning rate of their own
-WATCHED = 1024                              # numbers of each parameter that are looked at for `changed_fraction`, about
+# Modules that start at zero and have a learning rate of their own: ours, and those of transformers' classifiers
+HEADS = frozenset(("value_head", "score_head", "score", "classifier", "pre_classifier"))
+WATCHED = 1024      # numbers of each parameter that are looked at for `changed_fraction`, about
 
 
 class Masters:
@@ -46,7 +47,7 @@ class Masters:
         embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
         decayed = {name for name, value in self._parameters.items() if value.ndim >= 2 and id(value) not in embeddings}
         head_lr = 10 * config.lr if config.head_lr is None else config.head_lr
-        groups = [{"params": [self._masters[n] for n in self._masters if (n in decayed, n.startswith(HEADS)) == (decay, head)],
+        groups = [{"params": [self._masters[n] for n in self._masters if (n in decayed, is_head(n)) == (decay, head)],
                    "weight_decay": config.weight_decay if decay else 0.0, "peak_lr": head_lr if head else config.lr}
                   for head in (False, True) for decay in (True, False)]
         self._adamw = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr,
@@ -172,6 +173,11 @@ def _master(value: Tensor) -> Tensor:
     if value.dtype == torch.float32 and not hasattr(value, "to_local"):
         return value
     return _local(value).detach().to(torch.float32, copy=True).requires_grad_()
+
+
+def is_head(name: str) -> bool:
+    """Whether a parameter of this name belongs to a head."""
+    return not HEADS.isdisjoint(name.split("."))
 
 
 def freeze_language_head(policy: nn.Module) -> None:

@@ -170,3 +170,37 @@ class Preferences:
     @property
     def has_reference(self) -> bool:
         return self.loss not in ("simpo", "orpo")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classify:
+    """Teach a model to tell classes of texts apart: a head over the classes on an encoder (BERT, arXiv:1810.04805, section 4)
+    or a decoder (GPT, section 3.2), trained with it."""
+
+    model: str = "smollm2-135m-q4"     # built-in name, directory, .gguf file, hf:org/name or artifact; encoder or decoder
+    data: str = ""                     # data set of labelled texts: artifact or file
+    name: str = "classifier"           # name of the classifier artifact that is made
+    labels: tuple[str, ...] = ()       # names of the classes, in order; empty takes those of the data, sorted
+    task: Literal["auto", "single", "multi"] = "auto"    # multi: a text is in none, one or several classes; auto: where one is
+    class_weights: Literal["none", "balanced"] = "none"  # balanced: rare classes count as much as frequent ones
+    epochs: int = 3                    # passes over the data
+    batch_tokens: int = 2048           # tokens of the texts of one step
+    micro_tokens: int = 2048           # of them, at once in memory
+    max_length: int = 512              # texts longer than this, or than the model's positions, are dropped and counted
+    heldout_fraction: float = 0.1      # share of texts kept out, for the figures that are reported
+    annotators: tuple[AnnotatorKind, ...] = ()   # whose labels are trained on; several only where asked for
+    adapter: Adapter = field(default_factory=Adapter)
+    optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=5e-5))
+    precision: Precision = "auto"      # auto: bf16 where this processor is faster with it, measured once
+    seed: int = 0                      # of the order of rows, which are kept out, and a new head
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or min(self.batch_tokens, self.micro_tokens, self.max_length) < 1:
+            raise ConfigError("classify: epochs, batch_tokens, micro_tokens and max_length must be at least 1.")
+        if self.max_length > self.batch_tokens:
+            raise ConfigError(f"classify: a text of max_length {self.max_length} does not fit into batch_tokens "
+                              f"{self.batch_tokens}. Raise batch_tokens or lower max_length.")
+        if not 0 <= self.heldout_fraction < 1:
+            raise ConfigError(f"classify: heldout_fraction {self.heldout_fraction} must be in [0, 1).")
+        if len(set(self.labels)) != len(self.labels):
+            raise ConfigError(f"classify: labels names a class twice: {', '.join(self.labels)}.")
