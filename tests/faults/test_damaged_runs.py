@@ -28,7 +28,7 @@ from tutelage.rewards.train import train_reward
 from tutelage.rl.config import RL
 from tutelage.rl.stage import rl
 from tutelage.runs import steps
-from tutelage.runs.metrics import JsonLines
+from tutelage.runs.recorder import Recorder
 from tutelage.runs.signals import Interrupted
 from tutelage.training.config import Optimizer
 from tutelage.tuning.config import SFT, Preferences
@@ -105,18 +105,19 @@ def setting(request: pytest.FixtureRequest, tmp_path: Path, tiny_directory: Path
                    Project.init(tmp_path / "interrupted"), Project.init(tmp_path / "other"), {})
     with monkeypatch.context() as patch:
         patch.setattr(steps, "CHECKPOINT_INTERVAL_S", 0.0)
-        patch.setattr(JsonLines, "log", _ending_the_process_in_the_fifth_step(JsonLines.log))
+        patch.setattr(Recorder, "log", _ending_the_process_in_the_fifth_step(Recorder.log))
         for project, seed in ((made.interrupted, 0), (made.other, 1)):
             with pytest.raises(Interrupted, match="after 5 of"):
                 made.stage(project, made.model, made.rows, seed)
     return replace(made, wanted=made.weights(Project.init(tmp_path / "undisturbed")))
 
 
-def _ending_the_process_in_the_fifth_step(log: Callable[..., None]) -> Callable[..., None]:
-    def logged(self: JsonLines, step: int, metrics: Any) -> None:
-        log(self, step, metrics)
+def _ending_the_process_in_the_fifth_step(log: Callable[..., Any]) -> Callable[..., Any]:
+    def logged(self: Recorder, step: int, *measured: Any) -> Any:
+        pace = log(self, step, *measured)
         if step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
+        return pace
     return logged
 
 

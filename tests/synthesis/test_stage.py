@@ -116,5 +116,5 @@ def test_rows_of_people_and_of_a_model_are_never_mixed_silently(service, project
         chosen(mixed, (), "mixed")
     assert chosen(mixed, ("human", "model"), "mixed")[1] == {"human": 1, "model": 12}
     assert len(chosen(mixed, ("human",), "mixed")[0].records) == 1
-    with pytest.raises(DataError, match="no response written by scripted"):
+    with pytest.raises(DataError, match="no responses written by scripted"):
         chosen(mixed, ("scripted",), "mixed")
