@@ -13,6 +13,7 @@ from tutelage.data.loader import (
     Schedule,
     collate,
     cut_by_tokens,
+    drawn,
     epoch_batches,
     micro_batches,
     pack_by_tokens,
@@ -138,3 +139,14 @@ def test_micro_batches_for_lanes_are_even_within_the_budget_together_and_whole()
         assert all(part == sorted(part) for part in parts)
     assert micro_batches([3, 1], [5, 900, 5, 700], 100, 2) == [[1], [3]]      # over the budget: alone
     assert micro_batches([0], [5], 100, 2) == [[0]]
+
+
+def test_rows_are_drawn_by_weight_afresh_each_epoch_and_the_same_in_every_process():
+    weights = [0.0, 0.25, 1.0, 2.75]
+    epochs = [drawn(weights, 3, epoch) for epoch in range(400)]
+    assert all(rows.count(0) == 0 and rows.count(2) == 1 and rows.count(3) in (2, 3) for rows in epochs)
+    assert 0.18 < sum(rows.count(1) for rows in epochs) / 400 < 0.32
+    assert 2.68 < sum(rows.count(3) for rows in epochs) / 400 < 2.82
+    assert epochs[7] == drawn(weights, 3, 7) and len({tuple(rows) for rows in epochs}) > 2
+    schedule = Schedule([5, 5, 5, 5], 3, 2, 10, 10, weights=weights)
+    assert sorted(row for batch in schedule.batches[:schedule.epoch_ends[0]] for row in batch) == epochs[0]

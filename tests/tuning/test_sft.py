@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tutelage.data.chat import ChatTemplate
-from tutelage.data.loader import collate
+from tutelage.data.cleaning import Cleaning, clean
+from tutelage.data.datasets import write_dataset
+from tutelage.data.loader import collate, drawn
+from tutelage.data.sources import read_file
 from tutelage.errors import DataError, PreflightError
 from tutelage.generation.engine import Engine
 from tutelage.messages import Message
@@ -198,3 +202,17 @@ def test_an_interrupted_run_goes_on_to_the_same_model(project: Project, tmp_path
     made = sft(project, config)
     assert left[0] == 10**6 - (made.manifest.facts["steps"] - 5)
     assert made.manifest.files == undisturbed.manifest.files and made.manifest.facts == undisturbed.manifest.facts
+
+
+def test_balanced_training_draws_rows_by_the_weights_of_the_data_set(project: Project, ask: Ask) -> None:
+    file = project.root / "topics.jsonl"
+    file.write_text("".join(json.dumps({"instruction": f"{letter}?", "output": letter * 3, "topic": str(letter == "a")}) + "\n"
+                            for letter in "abcdef"))
+    plain = write_dataset(project, "topics", [read_file(file)])
+    with pytest.raises(DataError, match=r"topics has no weights.jsonl. Make one that has: tutelage data clean topics"):
+        sft(project, replace(ask(), data="topics", balanced=True))
+    clean(project, plain, "even", Cleaning(balance="topic"))
+    once = replace(ask(), data="even", epochs=4, batch_tokens=32, max_length=32)
+    steps, drawn_steps = (sft(project, each).manifest.facts["steps"] for each in (once, replace(once, balanced=True)))
+    weights = [3.0, 0.6, 0.6, 0.6, 0.6, 0.6]      # the rare row three times a pass, each other one three times in five
+    assert steps == 24 and drawn_steps == sum(len(drawn(weights, 0, epoch)) for epoch in range(4)) != 24

@@ -11,6 +11,8 @@ from tutelage.data.texts import prompt_text, responses
 
 MISSING = "(none)"
 
+WEIGHTS = "weights.jsonl"      # of a data set: a line a row to train on, its id and sampler weight
+
 
 def field_of(record: Any, name: str) -> str:
     """The value of a field as text: `language` (of prompt and response), a field of the record, or a key of its `meta`."""

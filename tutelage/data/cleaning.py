@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tutelage.data.balance import field_of, sampler_weights
+from tutelage.data.balance import WEIGHTS, field_of, sampler_weights
 from tutelage.data.datasets import load_dataset
 from tutelage.data.filters import PROBLEMS, Examination, Filters, entries_of, examine
 from tutelage.data.fingerprints import ROWS, merkle_root, read_lines, row_hash
@@ -202,7 +202,7 @@ def _write(project: Project, parent: Artifact, name: str, stage: str, config: Ma
         for file, values in (("rows", result.lines), ("refusals", []), ("dropped", result.dropped), ("changed", result.changed)):
             _write_lines(draft / f"{file}.jsonl", values)
         if cleaning is not None and cleaning.balance:
-            _write_lines(draft / "weights.jsonl", _weights(result.records["train"], cleaning))
+            _write_lines(draft / WEIGHTS, _weights(result.records["train"], cleaning))
     return draft.artifact
 
 

@@ -73,10 +73,17 @@ def _refill(waiting: list[int], upcoming: Any, window: int) -> None:
         waiting.append(index)
 
 
-def epoch_batches(lengths: Sequence[int], seed: int, epoch: int, token_budget: int,
-                  max_sequences: int | None = None) -> list[list[int]]:
-    """All batches of an epoch."""
-    return pack_by_tokens(lengths, permutation(len(lengths), seed, epoch), token_budget, max_sequences)
+def epoch_batches(lengths: Sequence[int], seed: int, epoch: int, token_budget: int, max_sequences: int | None = None,
+                  weights: Sequence[float] | None = None) -> list[list[int]]:
+    """All batches of an epoch: each row once, or as often as its weight says (`drawn`)."""
+    rows = range(len(lengths)) if weights is None else drawn(weights, seed, epoch)
+    return pack_by_tokens(lengths, [rows[at] for at in permutation(len(rows), seed, epoch)], token_budget, max_sequences)
+
+
+def drawn(weights: Sequence[float], seed: int, epoch: int) -> list[int]:
+    """Indices for one epoch in which each stands as often as its weight: 2.3 is twice, and a third time in 3 of 10."""
+    chances = random.Random(stream_seed(seed, "data", "weights", epoch))
+    return [index for index, weight in enumerate(weights) for _ in range(int(weight + chances.random()))]
 
 
 class Schedule:
@@ -88,10 +95,10 @@ class Schedule:
     """
 
     def __init__(self, lengths: Sequence[int], seed: int, epochs: int, batch_tokens: int, micro_tokens: int,
-                 lanes: int = 1) -> None:
+                 lanes: int = 1, weights: Sequence[float] | None = None) -> None:
         self.lengths, self.micro_tokens, self.lanes = list(lengths), micro_tokens, lanes
         packed = [min(length, batch_tokens) for length in lengths]
-        by_epoch = [epoch_batches(packed, seed, epoch, batch_tokens) for epoch in range(epochs)]
+        by_epoch = [epoch_batches(packed, seed, epoch, batch_tokens, weights=weights) for epoch in range(epochs)]
         self.batches = [batch for batches in by_epoch for batch in batches]
         self.epoch_ends = list(accumulate(len(batches) for batches in by_epoch))     # steps done when each epoch is
 

@@ -51,6 +51,7 @@ class Task(Objective, Protocol):
     lengths: Sequence[int]                   # tokens of each row, a shared prompt counted once
     label: str                               # the stage's name beside its progress
     shown: tuple[str, ...] = ("loss",)       # metrics beside it
+    row_weights: Sequence[float] | None = None      # how often each row stands in an epoch; None is once
     scores_only: bool = False                # the loss reads scores alone, so no head over the vocabulary is run
 
     @abstractmethod
@@ -88,7 +89,8 @@ def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run, held
         PlanError: if it does not fit; Planned: under `--plan`; PreflightError, TrainingError, ResumeError.
     """
     lanes = Lanes(policy, 1 if config.adapter.dropout else lanes_here(policy.device))     # what is dropped is drawn in one order
-    schedule = Schedule(task.lengths, config.seed, config.epochs, config.batch_tokens, config.micro_tokens, lanes.count)
+    schedule = Schedule(task.lengths, config.seed, config.epochs, config.batch_tokens, config.micro_tokens, lanes.count,
+                        task.row_weights)
     largest = schedule.largest()
 
     def optimizer() -> Masters:

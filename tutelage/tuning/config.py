@@ -59,6 +59,7 @@ class SFT:
     max_length: int = 1024             # rows longer than this many tokens are dropped or cut, and counted
     too_long: Literal["drop", "cut"] = "drop"    # cut takes the end of the response, and its end-of-turn label
     trained: Literal["all", "last"] = "all"      # which assistant turns of a conversation are labels
+    balanced: bool = False             # draw rows by the weights of `data clean --balance`, instead of each once an epoch
     annotators: tuple[AnnotatorKind, ...] = ()   # whose responses are trained on; several only where asked for
     heldout_fraction: float = 0.0      # share of the prompts, by clusters of near duplicates, kept out and looked at; 0: none
     evaluate_every: int = 0            # steps between looks at what is kept out; 0: at the end of each epoch

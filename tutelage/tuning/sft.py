@@ -5,6 +5,7 @@ L labels of all responses · the loss is the mean of -log p(label) over all labe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from tutelage.algorithms import negative_log_likelihood
 from tutelage.batch import TokenBatch
 from tutelage.config import to_plain
 from tutelage.console import console
+from tutelage.data.balance import WEIGHTS
 from tutelage.data.chat import ChatTemplate, Rendered
 from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
 from tutelage.data.fingerprints import prompt_key
@@ -113,6 +115,7 @@ def sft(project: Project, config: SFT) -> Artifact:
     watched = HeldOut(Conversations(heldout, policy.ragged), config, every=config.evaluate_every,
                       patience=config.patience) if heldout else None
     task = Conversations(train, policy.ragged, Varied.of(config, tokenizer))
+    task.row_weights = weights_of(data, train, config.data) if config.balanced else None
     learned = fit("sft", policy, task, config, run, watched)
     facts = {**run.circumstances, "rows": len(train), "annotators": annotators, "truncation": str(truncation), **learned}
     with project.writing(replace(manifest, facts=facts)) as draft:
@@ -178,6 +181,20 @@ def _split(data: Dataset, rows: Mapping[str, Rendered], config: SFT) -> tuple[di
     for place, (name, row) in enumerate(rows.items()):
         sides[place in apart][name] = row
     return sides
+
+
+def weights_of(data: Dataset, rows: Mapping[str, Rendered], name: str) -> list[float]:
+    """Of `rows`, as `data clean --balance` wrote them.
+
+    Raises:
+        DataError: if the data set has none.
+    """
+    path = data.artifact.path / WEIGHTS if data.artifact is not None else None
+    if path is None or not path.is_file():
+        raise DataError(f"balanced training draws rows by weight, and {name} has no {WEIGHTS}. Make one that has: "
+                        f"tutelage data clean {name} --name NEW --balance FIELD.")
+    weights = {line["id"]: float(line["weight"]) for line in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    return [weights[row.rpartition("#")[0] or row] for row in rows]
 
 
 def used(data: Dataset, rows: Mapping[str, Rendered]) -> list[str]:
