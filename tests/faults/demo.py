@@ -41,6 +41,7 @@ if __name__ == "__main__":
     steps.CHECKPOINT_INTERVAL_S = 0.0
     if SMALL:
         route.tiny = small
+    signal.signal(signal.SIGINT, signal.default_int_handler)      # a test run in the background may have it ignored
     signal.signal(signal.SIGPROF, lambda *_: os.kill(os.getpid(), SIGNAL))
     began = time.process_time()
     signal.setitimer(signal.ITIMER_PROF, STOPS_AFTER_S)
