@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -169,3 +171,16 @@ def test_what_lanes_do_is_measured_once(count: int) -> None:
         lap = meter.lap()
     assert {"forward", "backward", "optimizer"} <= set(lap.seconds) and min(lap.seconds.values()) >= 0
     assert lap.counts["flops"] == sum(training_flops(each, batch.tokens) for batch in batches)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_weights_and_masters_are_freed_when_nobody_holds_them(count: int) -> None:
+    """The next stage of the process would need the memory of two."""
+    each = policy(torch.bfloat16)
+    masters = Masters(each, PLAIN, 1, Lanes(each, count))
+    update(masters, [micro(1), micro(2)], NegativeLogLikelihood())
+    held = [weakref.ref(tensor) for tensor in (*each.parameters(), *masters.lanes.policies[-1].parameters(),
+                                               *masters.state()["masters"].values())]
+    del each, masters
+    gc.collect()
+    assert [tensor for tensor in held if tensor() is not None] == []

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -39,6 +40,7 @@ class Lanes:
         self.count = count
         self.policies = [policy] if count == 1 else [_alias(policy) for _ in range(count)]
         self._turns = _Turns()
+        self._take: Callable[[str, Tensor], None] = lambda name, gradient: None
 
     def each(self, work: Callable[[Policy, Item], Result], items: Sequence[Item]) -> list[Result]:
         """`work(policy, item)` of every item, in order. `policy` is one that shares the weights.
@@ -89,20 +91,30 @@ class Lanes:
 
     def on_gradient(self, take: Callable[[str, Tensor], None]) -> None:
         """Have `take(name, gradient)` called for each gradient of a trained parameter, item by item in order."""
+        self._take = take
         for policy in self.policies:
             for name, parameter in policy.named_parameters():
                 if parameter.requires_grad:
-                    parameter.register_post_accumulate_grad_hook(self._hook(name, take))
+                    parameter.register_post_accumulate_grad_hook(_hook(weakref.ref(self), name))
 
-    def _hook(self, name: str, take: Callable[[str, Tensor], None]) -> Callable[[Tensor], None]:
-        def taken(parameter: Tensor) -> None:
-            gradient, parameter.grad = parameter.grad, None
-            assert gradient is not None
-            if self.count == 1:
-                take(name, gradient)
-            else:
-                self._turns.take(name, lambda: take(name, gradient))
-        return taken
+    def collect(self, name: str, gradient: Tensor) -> None:
+        """A gradient has come to a parameter of one of the policies."""
+        if self.count == 1:
+            self._take(name, gradient)
+        else:
+            self._turns.take(name, lambda: self._take(name, gradient))
+
+
+def _hook(lanes: weakref.ref[Lanes], name: str) -> Callable[[Tensor], None]:
+    """Holds no lane: a parameter that held what holds it would never be freed, since the garbage collector does not see
+    through the graph's nodes between.
+    """
+    def taken(parameter: Tensor) -> None:
+        gradient, parameter.grad = parameter.grad, None
+        alive = lanes()
+        assert gradient is not None and alive is not None
+        alive.collect(name, gradient)
+    return taken
 
 
 class _Left(Exception):
