@@ -5,7 +5,8 @@
 Rows are rendered once, by our template, and both sides get the ids. The peer runs as its documentation starts it (eight rows a
 batch, padded) and tuned (bf16 weights, nothing recomputed; packed in our packing where it can pack). We run the rows of each
 of its steps as one step of ours, so every ratio is of equal work. The first two steps of each run warm up and are not timed (in
-the first the optimizer's moments come to be, in the second memory finds its size); first losses stand beside each other. Tokens are those of rows, without padding, a prompt counted with each of its responses.
+the first the optimizer's moments come to be, in the second memory finds its size); first losses stand beside each other. Tokens
+are those of rows, without padding, a prompt counted with each of its responses.
 Each run is a process of its own; runs alternate; the medians count.
 """
 
