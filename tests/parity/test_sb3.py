@@ -172,7 +172,7 @@ def test_where_the_larger_error_counts_the_value_loss_is_never_below_theirs(star
     theirs = (returns - (old + (values - old).clamp(-0.2, 0.2))).square()
     ours = 2 * torch.stack([clipped_value_loss(*each, clip_range=0.2).sum for each in zip(
         values[:, None], old[:, None], returns[:, None], strict=True)])
-    assert bool((ours >= theirs - 1e-6).all()) and float((ours - theirs).max()) > 1.0
+    assert bool((ours >= theirs - 1e-5).all()) and float((ours - theirs).max()) > 1.0
 
 
 def test_the_a2c_loss_is_theirs_and_that_of_ppo_at_ratio_one(starts: np.ndarray) -> None:
