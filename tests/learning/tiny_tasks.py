@@ -64,7 +64,7 @@ class TinyTask:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-TASKS = {"which": TinyTask(which, 4, 60), "copy": TinyTask(copy, 4, 120), "length": TinyTask(length, 6, 80, stop=True)}
+TASKS = {"which": TinyTask(which, 4, 30), "copy": TinyTask(copy, 4, 60), "length": TinyTask(length, 6, 40, stop=True)}
 PROMPTS = [Prompt(id=str(symbol), messages=(Message.of("user", str(symbol)),)) for symbol in SYMBOLS]
 CHANGES: Mapping[str, Mapping[str, Any]] = {"online_dpo": {"kl_coef": 0.1}}      # its beta; the others have nothing to hold them
 
