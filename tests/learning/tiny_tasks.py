@@ -2,7 +2,7 @@
 
     which     say tokens whose id is divisible by 3                  a random model starts near a third
     copy      say the prompt's token again and again                 near a twelfth
-    length    end the turn after three tokens of at most six         near a tenth
+    length    say one token, then end the turn, of at most five      near a fifth
 
 The optimum of each is 1. `python tests/learning/tiny_tasks.py` makes the table of docs/rl.md: every preset, task and seed.
 """
@@ -52,7 +52,9 @@ def copy(sample: Sample) -> float:
 
 
 def length(sample: Sample) -> float:
-    return max(0.0, 1 - abs(len(sample.response_ids) - 3) / 2) if sample.ended else 0.0
+    """1 for one token and the end, half as much for each token more; nothing for no token, or no end."""
+    tokens = len(sample.response_ids) - 1
+    return 2.0 ** (1 - tokens) if sample.ended and tokens else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class TinyTask:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-TASKS = {"which": TinyTask(which, 4, 30), "copy": TinyTask(copy, 2, 60), "length": TinyTask(length, 6, 60, stop=True)}
+TASKS = {"which": TinyTask(which, 4, 30), "copy": TinyTask(copy, 2, 60), "length": TinyTask(length, 5, 40, stop=True)}
 PROMPTS = [Prompt(id=str(symbol), messages=(Message.of("user", str(symbol)),)) for symbol in SYMBOLS]
 CHANGES: Mapping[str, Mapping[str, Any]] = {"online_dpo": {"kl_coef": 0.1}}      # its beta; the others have nothing to hold them
 
