@@ -70,7 +70,7 @@ $(PEER_STAMP): Makefile
 faults: $(STAMP)
 	.ci/debian $(DEBIAN)
 	@test -d tests/faults || { echo "make faults: there is no tests/faults in this checkout, so nothing was tried."; exit 1; }
-	$(PY) -m pytest tests/faults -m faults $(TEST_ARGS)
+	$(PY) -m pytest tests/faults tests/learning -m faults $(TEST_ARGS)
 
 $(FLOOR_STAMP): pyproject.toml .ci/floors.py Makefile
 	test -x $(FLOOR_VENV)/bin/python || $(PYTHON) -m venv $(FLOOR_VENV)

@@ -72,6 +72,18 @@ def run_rl(project: Project) -> Artifact:
               CallableReward(evens), {"reward": "evens"})
 
 
+def run_rl_all(project: Project) -> Artifact:
+    """All that an RL run may carry from step to step: a critic of its own, text mixed in, samples drawn ahead, both coefficients
+    that adapt, the scale of rewards, a temperature that changes.
+    """
+    more = {"epochs": 2, "kl_target": 0.1, "kl_horizon": 50.0, "ent_coef": 0.01, "ent_target": 5.0, "ptx_coef": 0.5,
+            "importance_limit": 2.0, "critic_warmup": 2, "whiten_rewards": True}
+    return rl(project, RL(policy=MODEL, prompts=rows(project), precision="fp32", steps=10, prompts_per_step=3, per_prompt=3,
+                          max_new_tokens=5, optimizer=OPTIMIZER, settings=more, critic=MODEL, critic_lr=2e-2,
+                          ptx_data=rows(project), ptx_tokens=80, one_step_late=True, reference_samples=12, standardise=True,
+                          temperature=1.2, last_temperature=0.9), CallableReward(evens), {"reward": "evens"})
+
+
 def rows(project: Project) -> str:
     path = project.root / "rows.jsonl"
     if not path.exists():
@@ -89,6 +101,7 @@ if __name__ == "__main__":
     signal.setitimer(signal.ITIMER_PROF, DIES_AFTER_S)
     steps.CHECKPOINT_INTERVAL_S = 0.02
     with (project := Project.init(Path(PROJECT))).lock():
-        {"sft": run_sft, "lora": run_lora, "dpo": run_dpo, "kto": run_kto, "reward": run_reward, "rl": run_rl}[STAGE](project)
+        {"sft": run_sft, "lora": run_lora, "dpo": run_dpo, "kto": run_kto, "reward": run_reward, "rl": run_rl,
+         "rl with all": run_rl_all}[STAGE](project)
     signal.setitimer(signal.ITIMER_PROF, 0)
     (project.root / "took_s").write_text(str(time.process_time()))

@@ -67,7 +67,7 @@ def models(tiny_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 @pytest.mark.parametrize("size", ["2 x 32"])
-@pytest.mark.parametrize("stage", ["sft", "dpo", "rl"])
+@pytest.mark.parametrize("stage", ["sft", "dpo", "rl", "rl with all"])
 def test_a_stage_that_was_killed_ends_in_the_same_weights(stage: str, size: str, tmp_path: Path, models: dict[str, Path],
                                                           undisturbed: Path) -> None:
     """trl#1643, LF#8715, prime-rl#3299: resume that restarts, skips data or loses the optimizer."""
@@ -76,10 +76,10 @@ def test_a_stage_that_was_killed_ends_in_the_same_weights(stage: str, size: str,
 
 @pytest.mark.faults
 @pytest.mark.parametrize("size", ["2 x 32", "4 x 64"])
-@pytest.mark.parametrize("stage", ["sft", "lora", "dpo", "kto", "reward", "rl"])
+@pytest.mark.parametrize("stage", ["sft", "lora", "dpo", "kto", "reward", "rl", "rl with all"])
 def test_a_hundred_kills_across_stages_and_sizes_change_no_weight(stage: str, size: str, tmp_path: Path, models: dict[str, Path],
                                                                   undisturbed: Path) -> None:
-    """Nine of each stage and size, 108 in all, several in one run."""
+    """Nine of each stage and size, 126 in all, several in one run."""
     draw, deaths = random.Random(f"{stage} {size}"), 0
     while deaths < KILLS_EACH:
         deaths += kill_and_finish(stage, tmp_path, models[size], KILLS_EACH - deaths, draw, undisturbed)

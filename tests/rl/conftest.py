@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,8 @@ from tutelage.rl.config import Algorithm
 from tutelage.rl.trainer import PolicyTrainer
 from tutelage.training.config import Optimizer
 from tutelage.training.optimizer import Masters
+
+sys.path.insert(0, str(Path(__file__).parent))       # where `rl_formulas` is
 
 SPREAD = {"initializer_range": 0.3}      # weights large enough for logprobs, values and KL to differ from token to token
 

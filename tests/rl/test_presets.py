@@ -23,14 +23,17 @@ def test_unknown_names_and_keys_are_refused() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"gamma": 1.5}, {"clip_range": 0.0}, {"epochs": 0}, {"kl_coef": -1.0},
-                                     {"clip_range": None, "epochs": 2}, {"clip_range": None, "minibatches": 2}], ids=str)
+                                     {"clip_range": None, "epochs": 2}, {"clip_range": None, "minibatches": 2},
+                                     {"ent_target": 2.0}, {"critic_warmup": -1}, {"importance_limit": 0.0}, {"ptx_coef": -0.1},
+                                     {"credit": "best"}, {"credit": "group_mean", "critic_warmup": 1}], ids=str)
 def test_a_composition_that_means_nothing_is_refused(changes: dict) -> None:
     with pytest.raises(ConfigError):
         Algorithm(**changes)
 
 
-@pytest.mark.parametrize("changes", [{"steps": 0}, {"temperature": 0.0}, {"reward_clip": 0.0}, {"missing_end_penalty": -1.0}],
-                         ids=str)
+@pytest.mark.parametrize("changes", [{"steps": 0}, {"temperature": 0.0}, {"reward_clip": 0.0}, {"missing_end_penalty": -1.0},
+                                     {"last_temperature": 0.0}, {"standardise": True}, {"critic_lr": 0.0}, {"ptx_tokens": 1},
+                                     {"reference_samples": -1}], ids=str)
 def test_a_stage_that_means_nothing_is_refused(changes: dict) -> None:
     with pytest.raises(ConfigError):
         RL(**changes)

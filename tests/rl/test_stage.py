@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tutelage.data.chat import ChatTemplate
-from tutelage.errors import PreflightError, RewardError
+from tutelage.errors import ConfigError, ModelError, PreflightError, RewardError
 from tutelage.generation.engine import Engine
 from tutelage.messages import Message
 from tutelage.models.config import Adapter
@@ -163,3 +163,83 @@ def test_an_interrupted_run_goes_on_to_the_same_policy(project: Project, tmp_pat
     made = rl(project, settings, CallableReward(failing), {})
     assert calls[0] == 5 and made.manifest.files == wanted.manifest.files and made.manifest.facts == wanted.manifest.facts
     assert torch.equal(*(load_policy(each.path, precision).model.get_input_embeddings().weight for each in (made, wanted)))
+
+
+ALL = {"settings": {"epochs": 2, "kl_target": 0.1, "kl_horizon": 20.0, "ent_coef": 0.01, "ent_target": 5.0, "ptx_coef": 0.5,
+                    "importance_limit": 2.0, "critic_warmup": 1, "whiten_rewards": True},
+       "one_step_late": True, "reference_samples": 12, "standardise": True, "temperature": 1.2, "last_temperature": 0.9,
+       "ptx_tokens": 80}
+
+
+@pytest.fixture
+def with_all(config: Callable[..., RL], tiny_directory: Path, instructions: Callable[..., str]) -> Callable[..., RL]:
+    """Everything that a run may carry from step to step."""
+    data = instructions([(f"{letter}?", "x" * (1 + place)) for place, letter in enumerate("abcdef")])
+    return lambda **changes: config(**{**ALL, "critic": str(tiny_directory), "ptx_data": data, "steps": 4, **changes})
+
+
+@pytest.mark.parametrize("fails_at", [1, 3, 4])
+def test_a_run_with_all_it_may_carry_goes_on_to_the_same_policy(project: Project, tmp_path: Path, with_all: Callable[..., RL],
+                                                                monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
+    """Samples drawn ahead, the critic, both coefficients, the scale of rewards, what is mixed in. The reward is asked once for
+    the reference samples and once a step: it fails in the first step, and twice while samples of older weights wait.
+    """
+    wanted = rl(Project.init(tmp_path / "other"), with_all(), CallableReward(evens), {})
+    monkeypatch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", 0.0)
+    calls = [0]
+
+    def failing(samples: Sequence[Sample]) -> list[float]:
+        calls[0] += 1
+        if calls[0] == 1 + fails_at:
+            raise InterruptedError
+        return evens(samples)
+
+    with pytest.raises(RewardError):
+        rl(project, with_all(), CallableReward(failing), {})
+    made = rl(project, with_all(), CallableReward(failing), {})
+    assert made.manifest.files == wanted.manifest.files and made.manifest.facts == wanted.manifest.facts
+    told = read_metrics(next(project.runs.iterdir()) / "metrics.jsonl")
+    assert {"train/ptx_loss", "train/critic_grad_norm", "rollout/importance_mean", "objective/ent_coef"} <= set(told[-1])
+    assert "train/policy_loss" not in told[0] and told[2]["objective/ent_coef"] != told[0]["objective/ent_coef"]
+    assert set(made.manifest.facts["start_best_of"]) == {"1", "2", "4"}
+
+
+def test_one_step_late_samples_are_of_the_weights_before_the_last_update(project: Project, config: Callable[..., RL]) -> None:
+    """The first two steps have samples of the same weights; each later one those of the step before."""
+    late = config(algorithm="rloo", settings={"importance_limit": 2.0, "kl_coef": 0.0}, one_step_late=True, steps=4,
+                  optimizer=Optimizer(lr=1e-2, warmup_fraction=0.0))
+    rl(project, late, CallableReward(evens), {})
+    told = read_metrics(next(project.runs.iterdir()) / "metrics.jsonl")
+    assert told[0]["rollout/engine_mismatch_max"] < 1e-4
+    assert all(each["rollout/engine_mismatch_p50"] > 1e-3 for each in told[1:])
+    assert told[0]["rollout/importance_mean"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_temperature_goes_from_first_to_last_in_equal_parts(config: Callable[..., RL]) -> None:
+    each = loop(config(temperature=1.4, last_temperature=0.8, steps=4), some_prompts(2))
+    assert [each._temperature(i) for i in range(4)] == pytest.approx([1.4, 1.2, 1.0, 0.8])
+    assert loop(config(temperature=0.9), some_prompts(2))._temperature(2) == 0.9
+
+
+@pytest.mark.parametrize(("changes", "match"), [
+    ({"ptx_data": "x.jsonl"}, "ptx_coef"), ({"settings": {"ptx_coef": 0.1}}, "ptx_data"),
+    ({"algorithm": "rloo", "critic": "x"}, "no critic"), ({"settings": {"critic_warmup": 1}}, "cannot learn alone"),
+    ({"critic": "x", "settings": {"critic_warmup": 3}}, "leaves none of the 3 steps"),
+    ({"one_step_late": True}, "importance_limit")], ids=str)
+def test_settings_that_do_not_fit_together_are_refused(project: Project, config: Callable[..., RL], changes: dict[str, Any],
+                                                       match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        rl(project, config(**changes), CallableReward(evens), {})
+    assert project.artifacts() == []
+
+
+def test_a_critic_that_is_not_to_be_found_is_named(project: Project, config: Callable[..., RL]) -> None:
+    with pytest.raises(ModelError, match="no model 'nowhere'"):
+        rl(project, config(critic="nowhere"), CallableReward(evens), {})
+
+
+def test_a_manifest_names_the_critic_and_what_was_mixed_in(project: Project, with_all: Callable[..., RL]) -> None:
+    made = rl(project, with_all(steps=2), CallableReward(evens), {})
+    assert any(name.startswith("critic ") for name in made.manifest.sources)
+    assert any(name.startswith("mixed in ") for name in made.manifest.sources)
+    assert load_policy(made.path, "fp32", value_head=True).value_head.linear.weight.abs().max() == 0      # it has none of its own

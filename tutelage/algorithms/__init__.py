@@ -4,7 +4,10 @@ One function for each idea; papers and tests are listed in docs/papers.md.
 """
 
 from tutelage.algorithms.advantages import gae, group_mean, leave_one_out, monte_carlo, per_token
+from tutelage.algorithms.best_of import best_in_group, best_of_kl, expected_best, pair_weights
 from tutelage.algorithms.classification_loss import sigmoid_cross_entropy, softmax_cross_entropy
+from tutelage.algorithms.entropy import next_ent_coef
+from tutelage.algorithms.importance import truncated_weights
 from tutelage.algorithms.kl import KL_ESTIMATORS, exact_kl, k1, k2, k3, next_kl_coef
 from tutelage.algorithms.logprobs import log_softmax_gather, token_logprobs
 from tutelage.algorithms.losses import LossSum
@@ -28,6 +31,8 @@ __all__ = [
     "PAIR_LOSSES",
     "LossSum",
     "approx_kl",
+    "best_in_group",
+    "best_of_kl",
     "bradley_terry_loss",
     "check_shapes",
     "clip_fraction",
@@ -35,6 +40,7 @@ __all__ = [
     "clipped_value_loss",
     "discounted_returns",
     "exact_kl",
+    "expected_best",
     "explained_variance",
     "gae",
     "group_mean",
@@ -53,13 +59,16 @@ __all__ = [
     "masked_var",
     "monte_carlo",
     "negative_log_likelihood",
+    "next_ent_coef",
     "next_kl_coef",
     "pair_loss",
+    "pair_weights",
     "per_token",
     "policy_gradient_loss",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
     "token_logprobs",
     "token_rewards",
+    "truncated_weights",
     "whiten",
 ]

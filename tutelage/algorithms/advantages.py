@@ -87,7 +87,7 @@ def group_mean(scores: Tensor, groups: Tensor | int, divide_by_std: bool = False
     Raises:
         ShapeError: if the shapes differ, or G does not divide B.
     """
-    index, sizes = _group_index(scores, groups)
+    index, sizes = group_index(scores, groups)
     means = _group_sum(scores, index, sizes) / sizes                                # (groups,)
     advantages = scores - means[index]
     if divide_by_std:
@@ -107,7 +107,7 @@ def leave_one_out(scores: Tensor, groups: Tensor | int) -> Tensor:
 
     Args and returns as for `group_mean`; a group of one has no others and gets 0.
     """
-    index, sizes = _group_index(scores, groups)
+    index, sizes = group_index(scores, groups)
     others = (sizes - 1).clamp(min=1)
     centred = scores - (_group_sum(scores, index, sizes) / sizes)[index]
     return centred * (sizes / others)[index]
@@ -120,7 +120,7 @@ def per_token(advantages: Tensor, response_mask: Tensor) -> Tensor:
     return torch.where(response_mask, advantages[:, None], 0.0)
 
 
-def _group_index(scores: Tensor, groups: Tensor | int) -> tuple[Tensor, Tensor]:
+def group_index(scores: Tensor, groups: Tensor | int) -> tuple[Tensor, Tensor]:
     """(B,) the group of each score, counted from 0; (groups,) how many each has, in the scores' dtype."""
     sizes = check_shapes("B", scores=scores)
     if isinstance(groups, int):

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from tutelage.algorithms import (
     KL_ESTIMATORS,
+    best_in_group,
     gae,
     group_mean,
     leave_one_out,
     masked_sum,
     monte_carlo,
+    pair_weights,
     per_token,
     token_rewards,
     whiten,
@@ -38,18 +40,32 @@ class Credit:
         kl = KL_ESTIMATORS[a.kl_estimator](rollout.old_logprobs, rollout.ref_logprobs)
         kl = kl if a.kl_in == "reward" else torch.zeros_like(kl)
         if a.in_groups:
-            # a bandit: the response is one action, so its score pays its whole KL (arXiv:2402.14740, section 3)
-            totals = rollout.scores - kl_coef * masked_sum(kl, mask, dim=1)
-            advantages, returns = per_token(self._among_group(totals, rollout.group_ids), mask), torch.zeros_like(kl)
+            earned = self._among_group(rollout, masked_sum(kl, mask, dim=1), kl_coef)
+            advantages, returns = per_token(earned, mask), torch.zeros_like(kl)
         else:
             rewards = token_rewards(rollout.scores, kl, mask, kl_coef)
+            rewards = whiten(rewards, mask, shift_mean=False) if a.whiten_rewards else rewards
             advantages, returns = self._over_time(rewards, rollout.values, mask)
         return (whiten(advantages, mask) if a.whiten else advantages), returns
 
-    def _among_group(self, totals: Tensor, groups: Tensor) -> Tensor:
-        if self.algorithm.credit == "leave_one_out":
+    def kept(self, rollout: Rollout, advantages: Tensor) -> Tensor:
+        """(B,) bool, True on the responses that are learned from."""
+        kept = advantages.ne(0).any(1) if self.algorithm.selects else torch.ones_like(rollout.scores, dtype=torch.bool)
+        return kept & informative(rollout) if self.algorithm.drop_equal else kept
+
+    def _among_group(self, rollout: Rollout, kl: Tensor, kl_coef: float) -> Tensor:
+        """(B,) for each response, of whose tokens `kl` is the sum. A response is one action here, as of a bandit, so its score
+        pays its whole KL (arXiv:2402.14740, section 3); DPO's loss has it inside.
+        """
+        credit, groups, totals = self.algorithm.credit, rollout.group_ids, rollout.scores - kl_coef * kl
+        if credit == "pair":
+            away = masked_sum(rollout.old_logprobs - rollout.ref_logprobs, rollout.response_mask, dim=1)
+            return pair_weights(away, rollout.scores, groups, kl_coef)
+        if credit == "best":
+            return best_in_group(totals, groups).to(totals.dtype)
+        if credit == "leave_one_out":
             return leave_one_out(totals, groups)
-        return group_mean(totals, groups, divide_by_std=self.algorithm.credit == "group_std")
+        return group_mean(totals, groups, divide_by_std=credit == "group_std")
 
     def _over_time(self, rewards: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         a = self.algorithm

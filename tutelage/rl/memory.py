@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from tutelage.generation.memory import decoding_bytes
+from tutelage.models.footprint import trained_parameters
 from tutelage.models.policy import Policy
 from tutelage.records import Prompt, Sample
 from tutelage.rl.config import RL, Algorithm
@@ -15,11 +16,12 @@ from tutelage.training.loop import MicroBatch
 from tutelage.training.memory import Load
 
 
-def largest_load(policy: Policy, prompts: Sequence[Sequence[int]], config: RL, algorithm: Algorithm, lanes: int) -> Load:
+def largest_load(policy: Policy, prompts: Sequence[Sequence[int]], config: RL, algorithm: Algorithm, lanes: int,
+                 mixed: MicroBatch | None = None, critic: Policy | None = None) -> Load:
     """A rollout of the longest prompts, each response as long as it may be: no step can keep more than this.
 
     Args:
-        prompts: token ids of every prompt.
+        prompts: token ids of every prompt. mixed: the largest micro-batch of text that is mixed in. critic: one of its own.
     """
     longest = sorted(prompts, key=len, reverse=True)[:config.prompts_per_step]
     packs = pack_samples([_longest_sample(ids, i, config.max_new_tokens) for i, ids in enumerate(longest)
@@ -27,10 +29,13 @@ def largest_load(policy: Policy, prompts: Sequence[Sequence[int]], config: RL, a
     pack = max(packs, key=lambda each: each.tokens.num_tokens)
     zeros = torch.zeros(len(pack.tokens.labels))
     names = ("old_logprobs", "ref_logprobs", "values", "advantages", "returns", "share", "count")
-    fields = {**dict.fromkeys(names, zeros), "kl_coef": torch.tensor(algorithm.kl_coef)}
+    fields = {**dict.fromkeys(names, zeros), "kl_coef": torch.tensor(algorithm.kl_coef),
+              "ent_coef": torch.tensor(algorithm.ent_coef)}
     responses = len(longest) * config.per_prompt
-    return Load(largest=MicroBatch(tokens=pack.tokens, rows=("the longest prompts",), fields=fields),
-                accumulates=len(packs) > algorithm.minibatches, num_tokens=0, lanes=lanes,
+    sampled = MicroBatch(tokens=pack.tokens, rows=("the longest prompts",), fields=fields)
+    largest = mixed if mixed is not None and mixed.tokens.num_tokens > pack.tokens.num_tokens else sampled
+    return Load(largest=largest, accumulates=mixed is not None or len(packs) > algorithm.minibatches, num_tokens=0, lanes=lanes,
+                beside={} if critic is None else {"the critic's masters, moments and gradients": 16 * trained_parameters(critic)},
                 other=decoding_bytes(policy, min(config.slots, responses), [len(ids) for ids in longest], config.max_new_tokens))
 
 

@@ -33,6 +33,10 @@ PRESETS: Mapping[str, Algorithm] = {
     "dapo": replace(_GROUP, average="tokens", clip_higher=0.28, drop_equal=True, kl_coef=0.0),
     # Zheng et al. 2025, arXiv:2507.18071: the ratio of the whole response, to the power of one over its length; no KL
     "gspo": replace(_GROUP, ratio="sequence", average="responses", clip_range=3e-4, clip_higher=4e-4, kl_coef=0.0),
+    # Guo et al. 2024, arXiv:2402.04792: DPO (kl_coef is its beta) on the best and the worst of a prompt's own fresh samples
+    "online_dpo": replace(_PLAIN, credit="pair", average="sums", kl_coef=0.1),
+    # Dong et al. 2023, arXiv:2304.06767 (RAFT): fine-tuning on the best of a prompt's own fresh samples
+    "expert_iteration": replace(_PLAIN, credit="best", drop_equal=True, kl_coef=0.0),
 }
 
 

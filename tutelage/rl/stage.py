@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tutelage.config import to_plain
 from tutelage.console import console
@@ -20,12 +22,16 @@ from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Generate, Score
 from tutelage.records import Prompt, Sample, Sampling
-from tutelage.rl.config import RL
+from tutelage.rl.baseline import Baseline
+from tutelage.rl.beside import Beside
+from tutelage.rl.config import RL, Algorithm
+from tutelage.rl.critic import Critic, load_critic
 from tutelage.rl.memory import largest_load
 from tutelage.rl.presets import algorithm
 from tutelage.rl.surrogate import Surrogate
 from tutelage.rl.trainer import PolicyTrainer, _tokens
 from tutelage.runs.checkpoint import Best
+from tutelage.runs.directory import Run
 from tutelage.runs.meter import count, phase
 from tutelage.runs.metrics import metric_at
 from tutelage.runs.steps import steps
@@ -45,51 +51,65 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     Args:
         reward: judges the samples; `reward_parents` (artifacts) and `reward_sources` (files) say in the manifest what it is.
     """
+    settings = algorithm(config.algorithm, config.settings)
     source = resolve(config.policy, project)
+    beside = Beside.find(project, config, settings)
     data = load_dataset(resolve_dataset(project, config.prompts))
     prompts = prompts_of(data.records)
-    settings = algorithm(config.algorithm, config.settings)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
     manifest = Manifest(kind="model", name=config.name, stage="rl",
-                        parents={**source.parents("policy"), **reward_parents, **data.parents},
-                        sources={**source.sources("policy"), **(reward_sources or {}), **data.sources},
+                        parents={**source.parents("policy"), **reward_parents, **data.parents, **beside.parents()},
+                        sources={**source.sources("policy"), **(reward_sources or {}), **data.sources, **beside.sources()},
                         template=template.sha256, config={**to_plain(config), "composition": to_plain(settings)},
                         seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
-    policy = load_policy(source.path, precision, value_head=settings.has_critic,
-                         adapter=config.adapter if config.adapter.rank else None)
-    reference = _reference(policy, source.path, precision)
-    freeze_layers(policy, config.optimizer.frozen_layers)
-    updates = config.steps * settings.epochs * settings.minibatches
-    lanes = Lanes(policy, 1 if config.adapter.dropout else lanes_here(policy.device))
-    load = largest_load(policy, [template.render_prompt(prompt.messages) for prompt in prompts], config, settings, lanes.count)
-    masters = prepare("rl", policy, load, run, lambda: Masters(policy, config.optimizer, updates, lanes),
-                      Surrogate(settings, config.temperature, check_ratio=False))
-    trainer = PolicyTrainer(policy, reference, masters, settings, micro_tokens=config.micro_tokens,
-                            temperature=config.temperature, seed=config.seed, max_new_tokens=config.max_new_tokens)
+    trainer = _trainer(run, source.path, template, prompts, config, settings, beside)
+    policy = trainer.policy
     loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer)
     console.print(f"rl: {config.algorithm} on {len(prompts)} prompts, {loop.prompts_per_step} x {config.per_prompt} samples "
                   f"a step; precision {precision}")
-    steps(run, {"trainer": trainer}, config.steps, loop.step, "RL", shown=SHOWN, best=Best("objective/score"))
+    steps(run, {"trainer": trainer, "loop": loop}, config.steps, loop.step, "RL", shown=SHOWN, best=Best("objective/score"))
 
     facts = {**run.circumstances, "prompts": len(prompts), "steps": config.steps,
              "first_score": metric_at(run.metrics, 0, "objective/score"),
              "last_score": metric_at(run.metrics, config.steps - 1, "objective/score"),
-             "last_kl": metric_at(run.metrics, config.steps - 1, "objective/kl")}
+             "last_kl": metric_at(run.metrics, config.steps - 1, "objective/kl"),
+             **(loop.baseline.facts() if loop.baseline.measured else {})}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
         template.save(draft.path)
-        if data.artifact is not None:
-            write_used(draft.path, {data.artifact.ref: loop.used()})
+        if used := {**({data.artifact.ref: loop.used()} if data.artifact is not None else {}), **beside.used()}:
+            write_used(draft.path, used)
         probe = Engine(policy, template, slots=1).generate(prompts[:1], Sampling(max_new_tokens=8))
         preflight.reload(policy, draft.path, _tokens(probe, False), precision, value_head=policy.value_head is not None)
         preflight.train_is_serve(template, draft.path, (*prompts[0].messages, *probe[0].response))
     run.finish()
     return draft.artifact
+
+
+def _trainer(run: Run, path: Path, template: ChatTemplate, prompts: Sequence[Prompt], config: RL, settings: Algorithm,
+             beside: Beside) -> PolicyTrainer:
+    """The policy in `path`, loaded and planned for, with all that it learns with."""
+    precision = run.circumstances["precision"]
+    policy = load_policy(path, precision, value_head=settings.has_critic and not config.critic,
+                         adapter=config.adapter if config.adapter.rank else None)
+    reference = _reference(policy, path, precision)
+    freeze_layers(policy, config.optimizer.frozen_layers)
+    lanes = Lanes(policy, 1 if config.adapter.dropout else lanes_here(policy.device))
+    mixture = beside.mixture(template, config, lanes.count, policy.ragged)
+    critic = None if beside.critic is None else load_critic(beside.critic.path, precision)
+    load = largest_load(policy, [template.render_prompt(prompt.messages) for prompt in prompts], config, settings, lanes.count,
+                        mixture.largest() if mixture else None, critic)
+    updates = max(1, config.steps - settings.critic_warmup) * settings.epochs * settings.minibatches
+    masters = prepare("rl", policy, load, run, lambda: Masters(policy, config.optimizer, updates, lanes),
+                      Surrogate(settings, config.temperature, check_ratio=False))
+    return PolicyTrainer(policy, reference, masters, settings, micro_tokens=config.micro_tokens,
+                         temperature=config.temperature, seed=config.seed, max_new_tokens=config.max_new_tokens,
+                         critic=_with_optimizer(critic, config, settings, lanes.count), mixture=mixture)
 
 
 def _reference(policy: Policy, path: Path, precision: str) -> Policy | None:
@@ -101,6 +121,15 @@ def _reference(policy: Policy, path: Path, precision: str) -> Policy | None:
     return None if policy.has_adapter and not start.has_adapter else start
 
 
+def _with_optimizer(critic: Policy | None, config: RL, settings: Algorithm, lanes: int) -> Critic | None:
+    if critic is None:
+        return None
+    rate = config.critic_lr or config.optimizer.lr
+    optimizer = replace(config.optimizer, lr=rate, head_lr=None, frozen_layers=0)
+    updates = config.steps * settings.epochs * settings.minibatches
+    return Critic(Masters(critic, optimizer, updates, Lanes(critic, lanes)), settings.value_clip)
+
+
 class Loop:
     """What one RL step is: everything random in it follows from the seed and the step's number."""
 
@@ -108,24 +137,67 @@ class Loop:
         self.config, self.engine, self.reward, self.trainer = config, engine, reward, trainer
         self.prompts = list({prompt.id: prompt for prompt in prompts}.values())
         self.prompts_per_step = min(config.prompts_per_step, len(self.prompts))
+        self.baseline = Baseline(config.standardise)
+        self.ahead: list[Sample] = []      # of the next step, drawn before this step's update
+
+    def state(self) -> dict[str, Any]:
+        return {"baseline": self.baseline.state(), "ahead": [json.dumps(sample.to_json()) for sample in self.ahead]}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.baseline.load_state(state["baseline"])
+        self.ahead = [Sample.from_json(json.loads(line)) for line in state["ahead"]]
 
     def step(self, i: int) -> dict[str, float]:
         c = self.config
-        sampling = Sampling(temperature=c.temperature, max_new_tokens=c.max_new_tokens,
+        if c.reference_samples and not self.baseline.measured:
+            self._measure_baseline()
+        samples = self.ahead or self._draw(i)
+        self.ahead = self._draw(i + 1) if c.one_step_late and i + 1 < c.steps else []
+        self.trainer.temperature = self._temperature(i)
+        with phase("scoring"):
+            scores = self.reward.score(samples)
+        preflight.finite_scores(scores.total, [sample.id for sample in samples])
+        shaped = [_shape(self.baseline.scaled(score), sample, c) for score, sample in zip(scores.total, samples, strict=True)]
+        parts = {f"reward/{name}": sum(values) / len(values) for name, values in scores.parts.items()}
+        return {"reward/total": sum(scores.total) / len(samples), **parts, **self.trainer.step(samples, shaped)}
+
+    def _draw(self, i: int) -> list[Sample]:
+        """Step i's samples, of the weights as they are."""
+        c = self.config
+        sampling = Sampling(temperature=self._temperature(i), max_new_tokens=c.max_new_tokens,
                             seed=stream_seed(c.seed, "rl", "samples", i))
         with phase("sampling"):
             samples = self.engine.generate(self._prompts(i), sampling, c.per_prompt)
         count(sampled=sum(len(sample.response_ids) for sample in samples))
+        return samples
+
+    def _temperature(self, i: int) -> float:
+        c = self.config
+        last = c.temperature if c.last_temperature is None else c.last_temperature
+        return c.temperature + (last - c.temperature) * i / max(1, c.steps - 1)
+
+    def _measure_baseline(self) -> None:
+        """Before the first update, of the policy as it starts."""
+        c = self.config
+        sampling = Sampling(temperature=c.temperature, max_new_tokens=c.max_new_tokens,
+                            seed=stream_seed(c.seed, "rl", "reference"))
+        with phase("sampling"):
+            samples = self.engine.generate(self._reference_prompts(), sampling, c.per_prompt)
         with phase("scoring"):
-            scores = self.reward.score(samples)
-        preflight.finite_scores(scores.total, [sample.id for sample in samples])
-        shaped = [_shape(score, sample, c) for score, sample in zip(scores.total, samples, strict=True)]
-        parts = {f"reward/{name}": sum(values) / len(values) for name, values in scores.parts.items()}
-        return {"reward/total": sum(scores.total) / len(samples), **parts, **self.trainer.step(samples, shaped)}
+            scores = self.reward.score(samples).total
+        preflight.finite_scores(scores, [sample.id for sample in samples])
+        self.baseline.measure(scores, c.per_prompt)
+        console.print(f"rl: {len(samples)} samples of the policy as it starts; {self.baseline}")
+
+    def _reference_prompts(self) -> list[Prompt]:
+        wanted = -(-self.config.reference_samples // self.config.per_prompt)
+        order = permutation(len(self.prompts), stream_seed(self.config.seed, "rl", "reference"), 0)
+        return [self.prompts[index] for index in order[:wanted]]
 
     def used(self) -> list[str]:
-        """Ids of the prompts that the steps drew samples for."""
-        return [prompt.id for i in range(self.config.steps) for prompt in self._prompts(i)]
+        """Ids of the prompts that samples were drawn for."""
+        reference = self._reference_prompts() if self.config.reference_samples else []
+        return [prompt.id for prompt in reference] + [prompt.id for i in range(self.config.steps) for prompt in self._prompts(i)]
 
     def _prompts(self, i: int) -> list[Prompt]:
         """The step's prompts: the data in a new order each pass. What does not fill a step at the end of a pass is left

@@ -2,7 +2,8 @@
 
 L response tokens of a micro-batch laid end to end. `fields` of a micro-batch hold (L,): `old_logprobs`, `ref_logprobs`,
 `values`, `advantages`, `returns`, and `share` and `count`, by which the policy loss is averaged: it is the sum of each
-token's loss times its share, over the sum of all counts of the step.
+token's loss times its share, over the sum of all counts of the step. A micro-batch without `advantages` is text that is mixed
+in: its labels are learned as they are.
 """
 
 from __future__ import annotations
@@ -13,9 +14,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tutelage.algorithms import KL_ESTIMATORS, LossSum, clipped_policy_loss, clipped_value_loss, policy_gradient_loss
+from tutelage.algorithms import (
+    KL_ESTIMATORS,
+    LossSum,
+    clipped_policy_loss,
+    clipped_value_loss,
+    negative_log_likelihood,
+    policy_gradient_loss,
+)
 from tutelage.batch import TokenBatch
-from tutelage.models.policy import Policy
+from tutelage.models.policy import Policy, PolicyOutput
 from tutelage.rl.config import Algorithm
 from tutelage.training import preflight
 from tutelage.training.loop import MicroBatch, Term
@@ -27,12 +35,14 @@ def averaging(average: str, lengths: Tensor, kept: Tensor, limit: int) -> tuple[
         tokens      every token counts the same (DAPO)
         responses   a response's tokens are averaged, then the responses (GRPO)
         constant    tokens are summed, over responses times `limit` (Dr. GRPO)
+        sums        tokens are summed, over responses (DPO)
 
     Args:
         lengths: (B,) tokens of each response. kept: (B,) bool. limit: the most tokens a response may have.
     """
     one, inverse = torch.ones_like(lengths, dtype=torch.float32), 1.0 / lengths.float()
-    share, count = {"tokens": (one, one), "responses": (inverse, inverse), "constant": (one / limit, inverse)}[average]
+    share, count = {"tokens": (one, one), "responses": (inverse, inverse), "constant": (one / limit, inverse),
+                    "sums": (one, inverse)}[average]
     return share * kept, count * kept
 
 
@@ -41,16 +51,21 @@ class Surrogate:
 
     def __init__(self, algorithm: Algorithm, temperature: float, check_ratio: bool) -> None:
         self.algorithm, self.temperature, self.check_ratio = algorithm, temperature, check_ratio
+        self.log_ratios: list[Tensor] = []      # of each micro-batch to the policy that began the rollout's passes, (L,)
 
     def counts(self, batch: MicroBatch) -> Mapping[str, float]:
-        tokens, policy = float(batch.tokens.response_mask.sum()), float(batch.fields["count"].double().sum())
+        tokens = float(batch.tokens.response_mask.sum())
+        if is_text(batch):
+            return {"ptx": tokens}
+        policy = float(batch.fields["count"].double().sum())
         return {"policy": policy, "kl": policy, "value": tokens, "entropy": tokens, "measured": tokens}
 
     def terms(self, policy: Policy, batch: MicroBatch) -> Sequence[Term]:
+        if is_text(batch):
+            return [Term("ptx", negative_log_likelihood(_logprobs(policy(batch.tokens))), self.algorithm.ptx_coef)]
         a, fields = self.algorithm, batch.fields
         out = policy(batch.tokens, entropy=a.ent_coef > 0, values=a.has_critic, temperature=self.temperature)
-        logprobs = out.logprobs
-        assert logprobs is not None
+        logprobs = _logprobs(out)
         if self.check_ratio:
             preflight.first_ratio(logprobs.detach(), fields["old_logprobs"])
         terms = self._policy_terms(logprobs, batch)
@@ -62,7 +77,7 @@ class Surrogate:
             terms.append(Term("value", replace(value, stats={"squared_error": value.stats["squared_error"]}), a.vf_coef))
         if out.entropy is not None:
             terms.append(Term("entropy", LossSum(-out.entropy.sum(), out.entropy.new_tensor(float(out.entropy.numel()))),
-                              a.ent_coef))
+                              float(fields["ent_coef"])))
         return terms
 
     def _policy_terms(self, logprobs: Tensor, batch: MicroBatch) -> list[Term]:
@@ -72,12 +87,23 @@ class Surrogate:
         if a.clip_range is None:
             loss = policy_gradient_loss(logprobs, weighted)
             return [Term("policy", LossSum(loss.sum, fields["count"].sum()))]
+        self.log_ratios.append((logprobs - fields["old_logprobs"]).detach())
         if a.ratio == "sequence":
             logprobs = _by_sequence(logprobs, fields["old_logprobs"], batch.tokens)
         loss = clipped_policy_loss(logprobs, fields["old_logprobs"], weighted, dual_clip=a.dual_clip,
                                    clip_range=(a.clip_range, a.clip_higher or a.clip_range))
         return [Term("policy", LossSum(loss.sum, fields["count"].sum())),
                 Term("measured", LossSum(loss.sum.new_zeros(()), loss.count, loss.stats))]
+
+
+def is_text(batch: MicroBatch) -> bool:
+    """Whether a micro-batch is text that is mixed in, not sampled responses."""
+    return "advantages" not in batch.fields
+
+
+def _logprobs(out: PolicyOutput) -> Tensor:
+    assert out.logprobs is not None
+    return out.logprobs
 
 
 def _by_sequence(logprobs: Tensor, old_logprobs: Tensor, tokens: TokenBatch) -> Tensor:

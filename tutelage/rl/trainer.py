@@ -13,13 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.algorithms import explained_variance, k1, masked_mean, masked_sum, next_kl_coef
+from tutelage.algorithms import next_ent_coef, next_kl_coef, truncated_weights
 from tutelage.batch import Rollout, TokenBatch
 from tutelage.errors import RewardError
 from tutelage.models.policy import Policy, PolicyOutput
 from tutelage.records import Sample
+from tutelage.rl import figures
 from tutelage.rl.config import Algorithm
-from tutelage.rl.credit import Credit, informative
+from tutelage.rl.credit import Credit
+from tutelage.rl.critic import Critic
+from tutelage.rl.mixing import Mixture
 from tutelage.rl.surrogate import Surrogate, averaging
 from tutelage.runs.meter import phase
 from tutelage.seeds import stream_seed
@@ -41,23 +44,31 @@ class Pack:
 class PolicyTrainer:
     """One policy, its reference and its optimizer. `step` is all there is to it, also for a loop of one's own.
 
-    The reference is a frozen copy, or None for a policy with an adapter, which is its own reference with it off.
+    The reference is a frozen copy, or None for a policy with an adapter, which is its own reference with it off. Without a
+    `critic` of its own, a composition that needs one reads the policy's value head. `mixture` is text to mix in by `ptx_coef`.
     """
 
     def __init__(self, policy: Policy, reference: Policy | None, masters: Masters, algorithm: Algorithm, *,
-                 micro_tokens: int = 2048, temperature: float = 1.0, seed: int = 0, max_new_tokens: int = 64) -> None:
+                 micro_tokens: int = 2048, temperature: float = 1.0, seed: int = 0, max_new_tokens: int = 64,
+                 critic: Critic | None = None, mixture: Mixture | None = None) -> None:
         assert reference is not None or policy.has_adapter, "a policy without adapter needs a frozen reference"
         self.policy, self.reference, self.masters, self.algorithm = policy, reference, masters, algorithm
         self.micro_tokens, self.temperature, self.seed, self.max_new_tokens = micro_tokens, temperature, seed, max_new_tokens
+        self.critic, self.mixture = critic, mixture if algorithm.ptx_coef > 0 else None
         self.credit = Credit(algorithm)
-        self.kl_coef = algorithm.kl_coef
+        self.kl_coef, self.ent_coef = algorithm.kl_coef, algorithm.ent_coef
         self.steps_done = 0
 
     def state(self) -> dict[str, Any]:
-        return {"kl_coef": self.kl_coef, "steps_done": self.steps_done, "mean": self.credit.mean, "masters": self.masters.state()}
+        """All that a continuation needs; the order of what is mixed in follows from the updates made."""
+        return {"kl_coef": self.kl_coef, "ent_coef": self.ent_coef, "steps_done": self.steps_done, "mean": self.credit.mean,
+                "masters": self.masters.state(), **({"critic": self.critic.state()} if self.critic else {})}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.kl_coef, self.steps_done, self.credit.mean = state["kl_coef"], state["steps_done"], state["mean"]
+        self.ent_coef = state["ent_coef"]
+        if self.critic is not None:
+            self.critic.load_state(state["critic"])
         self.masters.load_state(state["masters"])
 
     def step(self, samples: Sequence[Sample], scores: Sequence[float]) -> dict[str, float]:
@@ -67,40 +78,63 @@ class PolicyTrainer:
 
         Raises:
             RewardError: if there is not one finite score a sample.
-            PreflightError: in the first step, if the ratio is not 1 or the engine disagrees with the trainer.
+            PreflightError: if samples were drawn from another distribution than `temperature` makes; in the first step, if the
+                ratio is not 1 or the engine disagrees with the trainer.
         """
         if len(samples) != len(scores) or not all(score == score and abs(score) != float("inf") for score in scores):
             raise RewardError(f"step got {len(scores)} scores for {len(samples)} samples; wanted one finite number each.")
+        preflight.replayed([sample.sampling for sample in samples], self.temperature)
         packs = self._pack(samples)
         with phase("rollout"):
             rollout = self._rollout(samples, scores, packs)
+            self._check_engine(rollout)
         advantages, returns = self.credit(rollout, self.kl_coef)
-        metrics = self._describe(rollout, returns)
-        updates = self._update(packs, self._by_token(rollout, advantages, returns))
-        self._adapt_kl(metrics["objective/kl"], len(samples))
+        metrics = figures.of_rollout(rollout, returns, self.algorithm.has_critic)
+        metrics |= {"objective/kl_coef": self.kl_coef, "objective/ent_coef": self.ent_coef}
+        weights, told = self._importance(rollout)
+        fields = self._by_token(rollout, advantages, returns)
+        learned = self._update(packs, {**fields, "advantages": weights * fields["advantages"]})
+        self._adapt(metrics["objective/kl"], metrics["objective/entropy"], len(samples))
         self.steps_done += 1
-        return metrics | _mean_by_sb3_names(updates)
+        return metrics | told | learned
 
     def _by_token(self, rollout: Rollout, advantages: Tensor, returns: Tensor) -> dict[str, Tensor]:
         """What the loss reads, (B, T) each: the rollout's own, and by which share of the loss each token goes."""
-        kept = informative(rollout) if self.algorithm.drop_equal else torch.ones_like(rollout.scores, dtype=torch.bool)
+        kept = self.credit.kept(rollout, advantages)
         share, count = averaging(self.algorithm.average, rollout.response_mask.sum(1), kept, self.max_new_tokens)
         return {"old_logprobs": rollout.old_logprobs, "ref_logprobs": rollout.ref_logprobs, "values": rollout.values,
                 "advantages": advantages, "returns": returns, "share": share[:, None].expand_as(advantages),
                 "count": count[:, None].expand_as(advantages)}
 
-    def _update(self, packs: Sequence[Pack], padded: Mapping[str, Tensor]) -> list[dict[str, float]]:
-        """All passes over a rollout, or as many as `target_kl` allows."""
-        a, updates = self.algorithm, []
+    def _importance(self, rollout: Rollout) -> tuple[Tensor, dict[str, float]]:
+        """(B, T) what each token counts, and how many were cut off; all count 1 where nothing is corrected."""
+        limit, mask = self.algorithm.importance_limit, rollout.response_mask
+        if limit is None:
+            return torch.ones_like(rollout.old_logprobs), {}
+        weights = truncated_weights(rollout.old_logprobs, rollout.extras["engine_logprobs"], mask, limit)
+        return weights, {"rollout/importance_mean": float(weights[mask].mean()),
+                         "rollout/importance_truncated_fraction": float((weights[mask] == limit).float().mean())}
+
+    def _update(self, packs: Sequence[Pack], padded: Mapping[str, Tensor]) -> dict[str, float]:
+        """All passes over a rollout, or as many as `target_kl` allows; their metrics."""
+        a = self.algorithm
+        updates: list[dict[str, float]] = []
+        critics: list[dict[str, float]] = []
         for epoch in range(a.epochs):
             for minibatch in self._minibatches(packs, epoch):
-                batches = [_fields(pack, padded, self.kl_coef) for pack in minibatch]
-                if self._teaches(batches):
-                    objective = Surrogate(a, self.temperature, check_ratio=self.masters.steps_done == 0)
-                    updates.append(update(self.masters, batches, objective))
+                batches = [_fields(pack, padded, self.kl_coef, self.ent_coef) for pack in minibatch]
+                if self.critic is not None:
+                    critics.append(self.critic.learn(batches))
+                if self.steps_done >= a.critic_warmup and self._teaches(batches):
+                    updates.append(self._policy_update(batches))
                     if a.target_kl is not None and updates[-1].get("approx_kl", 0.0) > 1.5 * a.target_kl:
-                        return updates
-        return updates
+                        return figures.of_updates(updates) | figures.of_updates(critics)
+        return figures.of_updates(updates) | figures.of_updates(critics)
+
+    def _policy_update(self, batches: Sequence[MicroBatch]) -> dict[str, float]:
+        objective = Surrogate(self.algorithm, self.temperature, check_ratio=self.masters.steps_done == 0)
+        mixed = [] if self.mixture is None else self.mixture.batches(self.masters.steps_done)
+        return {**update(self.masters, [*batches, *mixed], objective), **figures.of_ratios(objective.log_ratios)}
 
     def _teaches(self, batches: Sequence[MicroBatch]) -> bool:
         """Whether there is a gradient: a reward that is the same for all samples (often at the start, with rules) gives
@@ -109,7 +143,7 @@ class PolicyTrainer:
         a = self.algorithm
         if not any(bool(batch.fields["count"].any()) for batch in batches):
             return False
-        return a.ent_coef > 0 or (a.kl_in == "loss" and a.kl_coef > 0) or any(
+        return a.ent_coef > 0 or self.mixture is not None or (a.kl_in == "loss" and a.kl_coef > 0) or any(
             bool(batch.fields["advantages"].any() or (batch.fields["returns"] != batch.fields["values"]).any())
             for batch in batches)
 
@@ -131,6 +165,9 @@ class PolicyTrainer:
             if out.values is not None:
                 values[rows] = pack.tokens.pad(out.values, width)
             mask[rows] = pack.tokens.padded_mask(width)
+        if self.critic is not None:
+            for pack, value in zip(packs, self.critic.values([pack.tokens for pack in packs]), strict=True):
+                values[torch.tensor(pack.rows)] = pack.tokens.pad(value, width)
         engine = torch.zeros(shape)
         for row, sample in enumerate(samples):
             chosen = [logprob for logprob, keep in zip(sample.logprobs, sample.response_mask, strict=True) if keep]
@@ -146,7 +183,7 @@ class PolicyTrainer:
 
     def _look(self, policy: Policy, pack: Pack) -> tuple[PolicyOutput, Tensor]:
         """What the policy says of a pack, and the reference's logprobs (L,)."""
-        out = policy(pack.tokens, entropy=True, values=self.algorithm.has_critic, temperature=self.temperature)
+        out = policy(pack.tokens, entropy=True, values=policy.value_head is not None, temperature=self.temperature)
         with policy.reference() if self.reference is None else nullcontext():
             reference = policy if self.reference is None else self.reference
             return out, reference.evaluate_logprobs(pack.tokens, self.temperature)
@@ -159,27 +196,19 @@ class PolicyTrainer:
                  for turn in range(self.algorithm.minibatches)]
         return [minibatch for minibatch in dealt if minibatch]
 
-    def _adapt_kl(self, kl: float, num_samples: int) -> None:
-        if self.algorithm.kl_target is not None:
-            self.kl_coef = next_kl_coef(self.kl_coef, kl, self.algorithm.kl_target, self.algorithm.kl_horizon, num_samples)
+    def _adapt(self, kl: float, entropy: float, num_samples: int) -> None:
+        """Steer KL (nats a response) and entropy (nats a token) of the policy towards their targets, where they have some."""
+        a = self.algorithm
+        if a.kl_target is not None:
+            self.kl_coef = next_kl_coef(self.kl_coef, kl, a.kl_target, a.kl_horizon, num_samples)
+        if a.ent_target is not None:
+            self.ent_coef = next_ent_coef(self.ent_coef, entropy, a.ent_target, a.ent_rate)
 
-    def _describe(self, rollout: Rollout, returns: Tensor) -> dict[str, float]:
-        mask = rollout.response_mask
-        kl = masked_sum(k1(rollout.old_logprobs, rollout.ref_logprobs), mask, dim=1)
-        mismatch = (rollout.extras["engine_logprobs"] - rollout.old_logprobs)[mask].abs()
+    def _check_engine(self, rollout: Rollout) -> None:
         if self.steps_done == 0:
+            mask = rollout.response_mask
             preflight.engine_parity(rollout.extras["engine_logprobs"][mask], rollout.old_logprobs[mask],
                                     "bf16" if self.policy.dtype == torch.bfloat16 else "fp32")
-        return {
-            "objective/score": float(rollout.scores.mean()), "objective/score_std": float(rollout.scores.std(correction=0)),
-            "objective/kl": float(kl.mean()), "objective/kl_coef": self.kl_coef,
-            "objective/entropy": float(masked_mean(rollout.extras["entropy"], mask)),
-            "rollout/length": float(mask.sum(1).float().mean()),
-            "rollout/ended_fraction": float(rollout.extras["ended"].float().mean()),
-            "rollout/engine_mismatch_p99": float(torch.quantile(mismatch, 0.99)),
-            **({"train/explained_variance": float(explained_variance(rollout.values, returns, mask))}
-               if self.algorithm.has_critic else {}),
-        }
 
 
 def pack_samples(samples: Sequence[Sample], micro_tokens: int, minibatches: int, share: bool, lanes: int = 1) -> list[Pack]:
@@ -231,19 +260,10 @@ def _tokens(samples: Sequence[Sample], share: bool) -> TokenBatch:
                            lengths if share else None)
 
 
-def _fields(pack: Pack, padded: Mapping[str, Tensor], kl_coef: float) -> MicroBatch:
+def _fields(pack: Pack, padded: Mapping[str, Tensor], kl_coef: float, ent_coef: float) -> MicroBatch:
     """A pack with what its loss needs, from (B, T) back to its own labels (L,)."""
     rows = torch.tensor(pack.rows)[pack.tokens.sequence_of_label]
     columns = pack.tokens.label_columns()
     fields = {name: value[rows, columns] for name, value in padded.items()}
-    return MicroBatch(tokens=pack.tokens, rows=pack.names, fields={**fields, "kl_coef": torch.tensor(kl_coef)})
-
-
-_NAMES = {"policy": "train/policy_loss", "kl": "train/kl_loss", "value": "train/value_loss", "entropy": "train/entropy_loss",
-          "clipped": "train/clip_fraction", "approx_kl": "train/approx_kl", "squared_error": "train/value_squared_error"}
-
-
-def _mean_by_sb3_names(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Each metric's mean over the updates of a rollout."""
-    return {_NAMES.get(name, f"train/{name}"): sum(each[name] for each in updates) / len(updates)
-            for name in (updates[0] if updates else ()) if name != "measured"}
+    coefs = {"kl_coef": torch.tensor(kl_coef), "ent_coef": torch.tensor(ent_coef)}
+    return MicroBatch(tokens=pack.tokens, rows=pack.names, fields={**fields, **coefs})

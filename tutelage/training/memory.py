@@ -47,6 +47,7 @@ class Load:
     lanes: int = 1                    # how many micro-batches are in memory at once
     restores: bool = False            # the best checkpoint is read again when the last step is made
     other: Mapping[str, int] = field(default_factory=dict)      # what lives beside the update, by part: decoding slots
+    beside: Mapping[str, int] = field(default_factory=dict)     # what lives all through the run, by part: a critic's optimizer
 
 
 def load_of(schedule: Schedule, largest: MicroBatch, scores_only: bool, lanes: int, restores: bool = False) -> Load:
@@ -68,7 +69,7 @@ def plan_training(stage: str, policy: Policy, load: Load, run: Run) -> Plan:
     tokens = load.largest.tokens
     kept = load.lanes * activations.of(tokens)
     head = 0 if load.scores_only else load.lanes * head_bytes(policy, int(tokens.response_mask.sum()))
-    base = {"the process, data and weights": held, "master weights": masters, "optimizer moments": moments}
+    base = {"the process, data and weights": held, "master weights": masters, "optimizer moments": moments, **load.beside}
     peaks = [
         {**base, "activations": kept, "head over the vocabulary": head, "gradients": gradient if load.accumulates else 0,
          "working space": load.lanes * _working(policy, whole, tokens, forgets)},

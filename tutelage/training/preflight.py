@@ -19,6 +19,7 @@ from tutelage.errors import PreflightError
 from tutelage.models.circumstances import give_memory_back
 from tutelage.models.load import load_policy, load_tokenizer
 from tutelage.models.policy import Policy
+from tutelage.records import Sampling
 
 PARITY_NATS = {"fp32": 1e-4, "bf16": 0.5}      # engine against trainer: the 99th percentile over tokens
 
@@ -81,6 +82,19 @@ def first_ratio(logprobs: Tensor, old_logprobs: Tensor) -> None:
     if bool(differ.any()):
         raise PreflightError(f"ratio: {int(differ.sum())} of {differ.numel()} first-use ratios are not 1 (log-ratio up to "
                              f"{float((logprobs - old_logprobs).abs().max()):.3g}). Dropout on, or another packing?")
+
+
+def replayed(drawn: Sequence[Sampling], temperature: float) -> None:
+    """What is trained is the distribution that was sampled (trl#4159, prime-rl#2601): the same temperature in the loss, and
+    nothing that sampling cuts off and the loss does not.
+    """
+    other = {each.temperature for each in drawn} - {temperature}
+    if other:
+        raise PreflightError(f"replay: samples were drawn at temperature {', '.join(map(str, sorted(other)))} and the loss is at "
+                             f"{temperature}. Give the trainer the temperature of the samples.")
+    if any(each.top_k > 0 or each.top_p < 1 for each in drawn):
+        raise PreflightError("replay: samples were drawn with top_k or top_p, so from another distribution than the loss knows. "
+                             "Draw them from all tokens: top_k 0, top_p 1.")
 
 
 def at_reference(distance: float) -> None:
