@@ -30,7 +30,7 @@ def largest_load(policy: Policy, prompts: Sequence[Sequence[int]], config: RL, a
     fields = {**dict.fromkeys(names, zeros), "kl_coef": torch.tensor(algorithm.kl_coef)}
     responses = len(longest) * config.per_prompt
     return Load(largest=MicroBatch(tokens=pack.tokens, rows=("the longest prompts",), fields=fields),
-                accumulates=len(packs) > algorithm.minibatches, num_tokens=0, lanes=lanes,
+                accumulates=len(packs) > algorithm.minibatches, num_tokens=0, lanes=lanes, restores=config.guard.goes_back,
                 other=decoding_bytes(policy, min(config.slots, responses), [len(ids) for ids in longest], config.max_new_tokens))
 
 

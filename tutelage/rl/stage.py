@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +21,10 @@ from tutelage.project import Artifact, Project
 from tutelage.protocols import Generate, Score
 from tutelage.records import Prompt, Sample, Sampling
 from tutelage.rl.config import RL
+from tutelage.rl.guard import Guard
 from tutelage.rl.memory import largest_load
 from tutelage.rl.presets import algorithm
+from tutelage.rl.snapshots import Snapshots
 from tutelage.rl.surrogate import Surrogate
 from tutelage.rl.trainer import PolicyTrainer, _tokens
 from tutelage.runs.checkpoint import Best
@@ -35,15 +37,17 @@ from tutelage.training.lanes import Lanes, lanes_here
 from tutelage.training.memory import prepare
 from tutelage.training.optimizer import Masters, freeze_layers
 
+Watch = Callable[[Sequence[Sample], Mapping[str, float]], Mapping[str, float]]
 SHOWN = ("objective/score", "objective/kl", "rollout/length")
 
 
 def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str, str],
-       reward_sources: Mapping[str, str] | None = None) -> Artifact:
+       reward_sources: Mapping[str, str] | None = None, heldout: Score | None = None) -> Artifact:
     """Make the policy `config` asks for, or give the one that was made from just that.
 
     Args:
         reward: judges the samples; `reward_parents` (artifacts) and `reward_sources` (files) say in the manifest what it is.
+        heldout: the guard's reward, which nothing is trained on; the same two say what it is.
     """
     source = resolve(config.policy, project)
     data = load_dataset(resolve_dataset(project, config.prompts))
@@ -71,20 +75,32 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
                       Surrogate(settings, config.temperature, check_ratio=False))
     trainer = PolicyTrainer(policy, reference, masters, settings, micro_tokens=config.micro_tokens,
                             temperature=config.temperature, seed=config.seed, max_new_tokens=config.max_new_tokens)
-    loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer)
+    guard = Guard(config.guard, trainer, run, heldout)
+    loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer, guard.watch)
     console.print(f"rl: {config.algorithm} on {len(prompts)} prompts, {loop.prompts_per_step} x {config.per_prompt} samples "
                   f"a step; precision {precision}")
-    steps(run, {"trainer": trainer}, config.steps, loop.step, "RL", shown=SHOWN, best=Best("objective/score"))
+    snapshots = Snapshots(run, loop.prompts, loop.engine, reward, config.max_new_tokens) if config.look_every else None
 
-    facts = {**run.circumstances, "prompts": len(prompts), "steps": config.steps,
+    def step(i: int) -> dict[str, float]:
+        if snapshots is not None and i % config.look_every == 0:
+            snapshots.look(i)
+        return loop.step(i)
+
+    steps(run, {"trainer": trainer, "guard": guard}, config.steps, step, "RL", shown=SHOWN, done=guard.ended,
+          best=guard.best or Best("objective/score"))
+    guard.restore()
+    if snapshots is not None:
+        snapshots.look(guard.made)
+
+    facts = {**run.circumstances, "prompts": len(prompts), **guard.facts(),
              "first_score": metric_at(run.metrics, 0, "objective/score"),
-             "last_score": metric_at(run.metrics, config.steps - 1, "objective/score"),
-             "last_kl": metric_at(run.metrics, config.steps - 1, "objective/kl")}
+             "last_score": metric_at(run.metrics, guard.made - 1, "objective/score"),
+             "last_kl": metric_at(run.metrics, guard.made - 1, "objective/kl")}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
         template.save(draft.path)
         if data.artifact is not None:
-            write_used(draft.path, {data.artifact.ref: loop.used()})
+            write_used(draft.path, {data.artifact.ref: loop.used(guard.made)})
         probe = Engine(policy, template, slots=1).generate(prompts[:1], Sampling(max_new_tokens=8))
         preflight.reload(policy, draft.path, _tokens(probe, False), precision, value_head=policy.value_head is not None)
         preflight.train_is_serve(template, draft.path, (*prompts[0].messages, *probe[0].response))
@@ -102,10 +118,14 @@ def _reference(policy: Policy, path: Path, precision: str) -> Policy | None:
 
 
 class Loop:
-    """What one RL step is: everything random in it follows from the seed and the step's number."""
+    """What one RL step is: everything random in it follows from the seed and the step's number.
 
-    def __init__(self, config: RL, prompts: Sequence[Prompt], engine: Generate, reward: Score, trainer: PolicyTrainer) -> None:
-        self.config, self.engine, self.reward, self.trainer = config, engine, reward, trainer
+    `watch` is told of each step's samples and metrics once it is made; what it returns stands among the metrics.
+    """
+
+    def __init__(self, config: RL, prompts: Sequence[Prompt], engine: Generate, reward: Score, trainer: PolicyTrainer,
+                 watch: Watch = lambda samples, metrics: {}) -> None:
+        self.config, self.engine, self.reward, self.trainer, self.watch = config, engine, reward, trainer, watch
         self.prompts = list({prompt.id: prompt for prompt in prompts}.values())
         self.prompts_per_step = min(config.prompts_per_step, len(self.prompts))
 
@@ -121,11 +141,12 @@ class Loop:
         preflight.finite_scores(scores.total, [sample.id for sample in samples])
         shaped = [_shape(score, sample, c) for score, sample in zip(scores.total, samples, strict=True)]
         parts = {f"reward/{name}": sum(values) / len(values) for name, values in scores.parts.items()}
-        return {"reward/total": sum(scores.total) / len(samples), **parts, **self.trainer.step(samples, shaped)}
+        metrics = {"reward/total": sum(scores.total) / len(samples), **parts, **self.trainer.step(samples, shaped)}
+        return {**metrics, **self.watch(samples, metrics)}
 
-    def used(self) -> list[str]:
-        """Ids of the prompts that the steps drew samples for."""
-        return [prompt.id for i in range(self.config.steps) for prompt in self._prompts(i)]
+    def used(self, made: int) -> list[str]:
+        """Ids of the prompts that the first `made` steps drew samples for."""
+        return [prompt.id for i in range(made) for prompt in self._prompts(i)]
 
     def _prompts(self, i: int) -> list[Prompt]:
         """The step's prompts: the data in a new order each pass. What does not fill a step at the end of a pass is left

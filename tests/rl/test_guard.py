@@ -1,0 +1,223 @@
+"""Six signals, three actions, and a reward that is hacked without the guard and is not with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tutelage.errors import ConfigError, RewardError, TrainingError
+from tutelage.project import Artifact, Project
+from tutelage.records import Sample
+from tutelage.rewards.callables import CallableReward
+from tutelage.rl.config import RL, SIGNALS, Guarding
+from tutelage.rl.guard import Guard, crossed, gap, repeated
+from tutelage.rl.presets import PRESETS
+from tutelage.rl.stage import rl
+from tutelage.runs.directory import Run
+from tutelage.runs.metrics import read_metrics
+from tutelage.training.config import Optimizer
+
+OFF = Guarding(action="off")
+NONE: dict[str, Any] = dict.fromkeys(SIGNALS)
+START = {"score": 0.2, "score_std": 0.5, "heldout": 1.0, "heldout_std": 2.0, "kl": 0.1, "entropy": 4.0, "length": 20.0,
+         "repetition": 0.1, "ended": 0.9}
+
+
+@pytest.mark.parametrize(("signal", "within", "past"), [
+    ("kl", {"kl": 50.0}, {"kl": 50.1}),
+    ("entropy", {"entropy": 0.8}, {"entropy": 0.79}),                        # a fifth of 4
+    ("length", {"length": 60.0}, {"length": 60.1}),                          # three times 20
+    ("length", {"length": 6.7}, {"length": 6.6}),                            # a third of it
+    ("repetition", {"repetition": 0.35}, {"repetition": 0.36}),              # 0.25 more
+    ("ended", {"ended": 0.51}, {"ended": 0.49}),                             # 0.4 less
+    ("gap", {"score": 0.69}, {"score": 0.71}),                               # 0.5 is one standard deviation of the reward
+    ("gap", {"heldout": -0.9}, {"heldout": -1.1}),                           # 2 is one of the held-out one
+])
+def test_each_signal_is_crossed_past_its_limit_and_not_before(signal: str, within: dict[str, float], past: dict[str, float]) -> None:
+    assert crossed(START, START, Guarding()) == {}
+    assert crossed({**START, **within}, START, Guarding()) == {}
+    assert list(crossed({**START, **past}, START, Guarding())) == [signal]
+    unwatched: Any = {signal: None}
+    assert crossed({**START, **past}, START, Guarding(**unwatched)) == {}
+
+
+def test_the_gap_is_in_standard_deviations_of_the_first_samples() -> None:
+    now = {**START, "score": 1.2, "heldout": 0.0}      # up by 1.0 / 0.5, down by 1.0 / 2.0
+    assert gap(now, START) == pytest.approx(2.0 + 0.5)
+    alike = {**START, "score_std": 0.0}                # a rule that no first sample satisfied: in its own units
+    assert gap({**alike, "score": 1.2}, alike) == pytest.approx(1.0)
+
+
+def test_repetition_counts_runs_of_ids_that_came_before() -> None:
+    assert repeated([1, 2, 3]) == 0.0 and repeated([]) == 0.0
+    assert repeated([1, 2, 3, 4, 5]) == 0.0
+    assert repeated([7] * 7) == pytest.approx(3 / 4)                  # four runs, one of them new
+    assert repeated([1, 2, 3, 4, 1, 2, 3, 4]) == pytest.approx(1 / 5)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"actions": {"lenght": "stop"}}, "no signal 'lenght'"), ({"window": 0}, "window"), ({"length": 1.0}, "guard.length 1.0: must be > 1"),
+    ({"kl": 0.0}, "guard.kl 0.0: must be > 0"), ({"lr_factor": 0.0}, "lr_factor")])
+def test_settings_that_mean_nothing_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Guarding(**changes)
+
+
+def test_a_warning_is_given_once_until_the_signal_recovers(trainer: Any, draw: Any, tmp_path: Path,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    fast = trainer(PRESETS["rloo"])
+    samples = draw(fast.policy)
+    guard = Guard(Guarding(window=2, actions={"ended": "off"}), fast, Run(tmp_path, {}))
+    quiet = {"objective/score": 0.0, "objective/score_std": 1.0, "objective/kl": 0.0, "objective/entropy": 4.0,
+             "rollout/length": 5.0, "rollout/ended_fraction": 0.9}
+    gone = {**quiet, "objective/kl": 99.0, "rollout/ended_fraction": 0.0}
+    counts = [guard.watch(samples, metrics).get("guard/crossed") for metrics in (quiet, quiet, gone, gone, gone, quiet, quiet, gone, gone)]
+    # means of two: 0, 49.5, 99, 99, 49.5, 0, 49.5, 99 against a budget of 50; nobody asked about turns that do not end
+    assert counts == [None, 0, 0, 1, 1, 0, 0, 0, 1]
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("99 nats a response from its reference; the budget is 50") == 2
+    assert guard.rollbacks == 0 and not guard.ended()
+
+
+def evens(samples: Sequence[Sample]) -> list[float]:
+    return [sum(token % 2 == 0 for token in sample.response_ids) / len(sample.response_ids) for sample in samples]
+
+
+@pytest.fixture
+def config(tiny_directory: Path, instructions: Callable[..., str]) -> Callable[..., RL]:
+    def build(**changes: Any) -> RL:
+        data = instructions([(f"{letter}?", "x") for letter in "abcdef"])
+        return RL(**{"policy": str(tiny_directory), "prompts": data, "precision": "fp32", "steps": 8, "prompts_per_step": 4,
+                     "per_prompt": 4, "max_new_tokens": 5, "look_every": 0, "algorithm": "rloo", "settings": {"kl_coef": 0.0},
+                     "missing_end_penalty": 0.0, "optimizer": Optimizer(lr=1e-2, warmup_fraction=0.0, schedule="constant"), **changes})
+    return build
+
+
+def metrics_of(project: Project) -> list[dict[str, float]]:
+    run, = project.runs.iterdir()
+    return read_metrics(run / "metrics.jsonl")
+
+
+def weights(artifact: Artifact) -> str:
+    return artifact.manifest.files["model.safetensors"]
+
+
+def test_the_guard_changes_no_number_until_it_acts(project: Project, tmp_path: Path, config: Callable[..., RL]) -> None:
+    def noisy(samples: Sequence[Sample]) -> list[float]:
+        return [score + float(torch.rand(())) for score in evens(samples)]
+
+    made = []
+    for place, guard in ((project, OFF), (Project.init(tmp_path / "other"), Guarding(action="rollback", window=1, every=1))):
+        torch.manual_seed(0)
+        made.append(rl(place, config(guard=guard), CallableReward(noisy), {}, heldout=CallableReward(noisy)))
+    assert weights(made[0]) == weights(made[1])
+    assert not any(name.startswith("guard/") for line in metrics_of(project) for name in line)
+
+
+@pytest.fixture
+def drift(tmp_path: Path, config: Callable[..., RL]) -> tuple[list[dict[str, float]], float, int]:
+    """What an unguarded run does; a budget of KL that it keeps to for four steps at least; the step that passes it."""
+    rl(free := Project.init(tmp_path / "free"), config(guard=OFF), CallableReward(evens), {})
+    metrics = metrics_of(free)
+    kl = [line["objective/kl"] for line in metrics]
+    budget = max(kl[:4])
+    return metrics, budget, next(step for step, value in enumerate(kl) if value > budget)
+
+
+def test_stop_ends_the_run_with_the_best_weights_that_were_within_the_limits(
+        project: Project, tmp_path: Path, config: Callable[..., RL], drift: tuple[list[dict[str, float]], float, int]) -> None:
+    metrics, budget, past = drift
+    guard = Guarding(**{**NONE, "action": "stop", "window": 1, "every": 1, "kl": budget})
+    made = rl(project, config(guard=guard), CallableReward(evens), {})
+    best = max(range(past), key=lambda step: metrics[step]["objective/score"])
+    wanted = rl(Project.init(tmp_path / "short"), config(steps=best + 1, guard=OFF), CallableReward(evens), {})
+    assert weights(made) == weights(wanted)
+    assert made.manifest.facts["steps"] == past + 1 == len(metrics_of(project)) and "the budget is" in made.manifest.facts["ended_by"]
+    used = (made.path / "used_rows.json")
+    assert not used.exists() or len(used.read_text()) > 2
+
+
+def test_rollback_goes_back_to_them_and_on_with_a_smaller_step(project: Project, config: Callable[..., RL],
+                                                               drift: tuple[list[dict[str, float]], float, int]) -> None:
+    metrics, budget, past = drift
+    guard = Guarding(**{**NONE, "action": "rollback", "window": 1, "every": 1, "kl": budget, "lr_factor": 0.25, "max_rollbacks": 9})
+    made = rl(project, config(guard=guard), CallableReward(evens), {})
+    found = metrics_of(project)
+    assert [line["train/lr"] for line in found[:past + 1]] == [1e-2] * (past + 1)
+    assert found[past + 1]["train/lr"] == pytest.approx(2.5e-3) and found[past + 1]["guard/rollbacks"] == 1
+    best = max(range(past), key=lambda step: metrics[step]["objective/score"])
+    # the state after step `best` is what step `best + 1` was sampled from
+    assert found[past + 1]["objective/kl"] == pytest.approx(metrics[best + 1]["objective/kl"], abs=0.3 * budget)
+    assert made.manifest.facts["steps"] == 8 and made.manifest.facts["rollbacks"] >= 1
+
+
+def test_rollbacks_that_are_used_up_end_the_run(project: Project, config: Callable[..., RL],
+                                                drift: tuple[list[dict[str, float]], float, int]) -> None:
+    _, budget, past = drift
+    guard = Guarding(**{**NONE, "action": "rollback", "window": 1, "every": 1, "kl": budget, "max_rollbacks": 0})
+    made = rl(project, config(guard=guard), CallableReward(evens), {})
+    assert made.manifest.facts["steps"] == past + 1 and made.manifest.facts["ended_by"]
+
+
+def test_a_limit_that_is_passed_before_anything_was_kept_is_an_error_that_says_so(project: Project, config: Callable[..., RL]) -> None:
+    guard = Guarding(**{**NONE, "action": "rollback", "window": 2, "kl": 1e-9})
+    with pytest.raises(TrainingError, match="no state within all limits was kept before"):
+        rl(project, config(guard=guard), CallableReward(evens), {})
+    assert project.artifacts() == []
+
+
+@pytest.mark.parametrize("interval_s", [0.0, 1e9])
+@pytest.mark.parametrize("action", ["rollback", "stop"])
+def test_a_guarded_run_that_was_interrupted_ends_in_the_same_weights(
+        project: Project, tmp_path: Path, config: Callable[..., RL], drift: tuple[list[dict[str, float]], float, int],
+        monkeypatch: pytest.MonkeyPatch, interval_s: float, action: Any) -> None:
+    _, budget, past = drift
+    settings = config(guard=Guarding(**{**NONE, "action": action, "window": 1, "every": 2, "kl": budget}))
+    wanted = rl(Project.init(tmp_path / "other"), settings, CallableReward(evens), {})
+    monkeypatch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", interval_s)
+    for dies_at in (2, past, past + 2):
+        calls = [0]
+
+        def failing(samples: Sequence[Sample], calls: list[int] = calls, dies_at: int = dies_at) -> list[float]:
+            calls[0] += 1
+            if calls[0] == dies_at:
+                raise InterruptedError
+            return evens(samples)
+
+        try:
+            rl(project, settings, CallableReward(failing), {})
+        except RewardError:
+            continue
+    made = rl(project, settings, CallableReward(evens), {})
+    assert weights(made) == weights(wanted) and made.manifest.facts == wanted.manifest.facts
+
+
+def thirds(samples: Sequence[Sample]) -> list[float]:
+    """What is optimised: the share of tokens whose id is divisible by 3."""
+    return [sum(token % 3 == 0 for token in sample.response_ids) / len(sample.response_ids) for sample in samples]
+
+
+def different_thirds(samples: Sequence[Sample]) -> list[float]:
+    """What was meant: as many different ones as there is room for."""
+    return [len({token for token in sample.response_ids if token % 3 == 0}) / len(sample.response_ids) for sample in samples]
+
+
+@pytest.mark.slow
+def test_a_reward_that_can_be_hacked_is_hacked_without_the_guard_and_not_with_it(project: Project, tmp_path: Path,
+                                                                                 config: Callable[..., RL]) -> None:
+    asked = config(steps=40, max_new_tokens=12, per_prompt=8, optimizer=Optimizer(lr=2e-2, warmup_fraction=0.0, schedule="constant"))
+    ends = {}
+    for name, action in (("free", "warn"), ("guarded", "rollback")):
+        guard = Guarding(**{**NONE, "action": action, "gap": 1.0})
+        place = Project.init(tmp_path / name)
+        made = rl(place, replace(asked, guard=guard), CallableReward(thirds), {}, heldout=CallableReward(different_thirds))
+        found = metrics_of(place)
+        ends[name] = found[-1]["guard/heldout_reward"], made.manifest.facts
+    start = found[0]["guard/heldout_reward"]
+    assert ends["free"][0] < 0.6 * start
+    assert ends["guarded"][0] > start and ends["guarded"][1].get("rollbacks", 0) >= 1
