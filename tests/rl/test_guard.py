@@ -37,20 +37,24 @@ START = {"score": 0.2, "score_std": 0.5, "heldout": 1.0, "heldout_std": 2.0, "kl
     ("ended", {"ended": 0.51}, {"ended": 0.49}),                             # 0.4 less
     ("gap", {"score": 0.69}, {"score": 0.71}),                               # 0.5 is one standard deviation of the reward
     ("gap", {"heldout": -0.9}, {"heldout": -1.1}),                           # 2 is one of the held-out one
+    ("gap", {"heldout": -9.0, "score": -2.3}, {"heldout": -9.0, "score": -2.2}),      # where both fall they do not part
 ])
-def test_each_signal_is_crossed_past_its_limit_and_not_before(signal: str, within: dict[str, float], past: dict[str, float]) -> None:
-    assert crossed(START, START, Guarding()) == {}
-    assert crossed({**START, **within}, START, Guarding()) == {}
-    assert list(crossed({**START, **past}, START, Guarding())) == [signal]
+def test_each_signal_is_crossed_past_its_limit_and_not_before(signal: str, within: dict[str, float],
+                                                              past: dict[str, float]) -> None:
+    assert crossed(START, START, START, Guarding()) == {}
+    assert crossed({**START, **within}, START, START, Guarding()) == {}
+    assert list(crossed({**START, **past}, START, START, Guarding())) == [signal]
     unwatched: Any = {signal: None}
-    assert crossed({**START, **past}, START, Guarding(**unwatched)) == {}
+    assert crossed({**START, **past}, START, START, Guarding(**unwatched)) == {}
 
 
-def test_the_gap_is_in_standard_deviations_of_the_first_samples() -> None:
-    now = {**START, "score": 1.2, "heldout": 0.0}      # up by 1.0 / 0.5, down by 1.0 / 2.0
-    assert gap(now, START) == pytest.approx(2.0 + 0.5)
+def test_the_gap_is_counted_from_where_the_held_out_reward_was_best() -> None:
+    peak = {**START, "score": 0.7, "heldout": 3.0}
+    now = {**START, "score": 1.2, "heldout": 2.0}      # up by 0.5 / 0.5, down by 1.0 / 2.0
+    assert gap(now, START, peak) == pytest.approx(1.0 + 0.5)
+    assert gap(peak, START, peak) == 0.0               # it has risen less, and is at its best
     alike = {**START, "score_std": 0.0}                # a rule that no first sample satisfied: in its own units
-    assert gap({**alike, "score": 1.2}, alike) == pytest.approx(1.0)
+    assert gap({**alike, "score": 1.2}, alike, alike) == pytest.approx(1.0)
 
 
 def test_repetition_counts_runs_of_ids_that_came_before() -> None:
@@ -61,8 +65,8 @@ def test_repetition_counts_runs_of_ids_that_came_before() -> None:
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"actions": {"lenght": "stop"}}, "no signal 'lenght'"), ({"window": 0}, "window"), ({"length": 1.0}, "guard.length 1.0: must be > 1"),
-    ({"kl": 0.0}, "guard.kl 0.0: must be > 0"), ({"lr_factor": 0.0}, "lr_factor")])
+    ({"actions": {"lenght": "stop"}}, "no signal 'lenght'"), ({"window": 0}, "window"), ({"lr_factor": 0.0}, "lr_factor"),
+    ({"length": 1.0}, "guard.length 1.0: must be > 1"), ({"kl": 0.0}, "guard.kl 0.0: must be > 0")])
 def test_settings_that_mean_nothing_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Guarding(**changes)
@@ -76,7 +80,8 @@ def test_a_warning_is_given_once_until_the_signal_recovers(trainer: Any, draw: A
     quiet = {"objective/score": 0.0, "objective/score_std": 1.0, "objective/kl": 0.0, "objective/entropy": 4.0,
              "rollout/length": 5.0, "rollout/ended_fraction": 0.9}
     gone = {**quiet, "objective/kl": 99.0, "rollout/ended_fraction": 0.0}
-    counts = [guard.watch(samples, metrics).get("guard/crossed") for metrics in (quiet, quiet, gone, gone, gone, quiet, quiet, gone, gone)]
+    steps = (quiet, quiet, gone, gone, gone, quiet, quiet, gone, gone)
+    counts = [guard.watch(samples, metrics).get("guard/crossed") for metrics in steps]
     # means of two: 0, 49.5, 99, 99, 49.5, 0, 49.5, 99 against a budget of 50; nobody asked about turns that do not end
     assert counts == [None, 0, 0, 1, 1, 0, 0, 0, 1]
     said = capsys.readouterr()
@@ -88,13 +93,17 @@ def evens(samples: Sequence[Sample]) -> list[float]:
     return [sum(token % 2 == 0 for token in sample.response_ids) / len(sample.response_ids) for sample in samples]
 
 
+def steady(lr: float) -> Optimizer:
+    return Optimizer(lr=lr, warmup_fraction=0.0, schedule="constant")
+
+
 @pytest.fixture
 def config(tiny_directory: Path, instructions: Callable[..., str]) -> Callable[..., RL]:
     def build(**changes: Any) -> RL:
         data = instructions([(f"{letter}?", "x") for letter in "abcdef"])
         return RL(**{"policy": str(tiny_directory), "prompts": data, "precision": "fp32", "steps": 8, "prompts_per_step": 4,
                      "per_prompt": 4, "max_new_tokens": 5, "look_every": 0, "algorithm": "rloo", "settings": {"kl_coef": 0.0},
-                     "missing_end_penalty": 0.0, "optimizer": Optimizer(lr=1e-2, warmup_fraction=0.0, schedule="constant"), **changes})
+                     "missing_end_penalty": 0.0, "optimizer": steady(1e-2), **changes})
     return build
 
 
@@ -137,23 +146,25 @@ def test_stop_ends_the_run_with_the_best_weights_that_were_within_the_limits(
     best = max(range(past), key=lambda step: metrics[step]["objective/score"])
     wanted = rl(Project.init(tmp_path / "short"), config(steps=best + 1, guard=OFF), CallableReward(evens), {})
     assert weights(made) == weights(wanted)
-    assert made.manifest.facts["steps"] == past + 1 == len(metrics_of(project)) and "the budget is" in made.manifest.facts["ended_by"]
-    used = (made.path / "used_rows.json")
-    assert not used.exists() or len(used.read_text()) > 2
+    assert made.manifest.facts["steps"] == past + 1 == len(metrics_of(project))
+    assert "the budget is" in made.manifest.facts["ended_by"]
 
 
-def test_rollback_goes_back_to_them_and_on_with_a_smaller_step(project: Project, config: Callable[..., RL],
-                                                               drift: tuple[list[dict[str, float]], float, int]) -> None:
+def test_rollback_goes_back_to_them_and_on_with_a_smaller_step(
+        project: Project, tmp_path: Path, config: Callable[..., RL], drift: tuple[list[dict[str, float]], float, int]) -> None:
     metrics, budget, past = drift
-    guard = Guarding(**{**NONE, "action": "rollback", "window": 1, "every": 1, "kl": budget, "lr_factor": 0.25, "max_rollbacks": 9})
-    made = rl(project, config(guard=guard), CallableReward(evens), {})
-    found = metrics_of(project)
-    assert [line["train/lr"] for line in found[:past + 1]] == [1e-2] * (past + 1)
-    assert found[past + 1]["train/lr"] == pytest.approx(2.5e-3) and found[past + 1]["guard/rollbacks"] == 1
+    guard = Guarding(**{**NONE, "action": "rollback", "window": 1, "every": 1, "kl": budget, "lr_factor": 0.25,
+                        "max_rollbacks": 9})
+    back = rl(Project.init(tmp_path / "back"), config(steps=past + 1, guard=guard), CallableReward(evens), {})
     best = max(range(past), key=lambda step: metrics[step]["objective/score"])
-    # the state after step `best` is what step `best + 1` was sampled from
-    assert found[past + 1]["objective/kl"] == pytest.approx(metrics[best + 1]["objective/kl"], abs=0.3 * budget)
-    assert made.manifest.facts["steps"] == 8 and made.manifest.facts["rollbacks"] >= 1
+    wanted = rl(Project.init(tmp_path / "short"), config(steps=best + 1, guard=OFF), CallableReward(evens), {})
+    assert weights(back) == weights(wanted) and back.manifest.facts["rollbacks"] == 1
+
+    made = rl(project, config(steps=past + 2, guard=guard), CallableReward(evens), {})
+    found = metrics_of(project)
+    assert [line["train/lr"] for line in found] == [1e-2] * (past + 1) + [2.5e-3]
+    assert [line["guard/rollbacks"] for line in found] == [0.0] * (past + 1) + [1.0]
+    assert made.manifest.facts["steps"] == past + 2 and "ended_by" not in made.manifest.facts
 
 
 def test_rollbacks_that_are_used_up_end_the_run(project: Project, config: Callable[..., RL],
@@ -164,7 +175,7 @@ def test_rollbacks_that_are_used_up_end_the_run(project: Project, config: Callab
     assert made.manifest.facts["steps"] == past + 1 and made.manifest.facts["ended_by"]
 
 
-def test_a_limit_that_is_passed_before_anything_was_kept_is_an_error_that_says_so(project: Project, config: Callable[..., RL]) -> None:
+def test_a_limit_passed_before_anything_was_kept_is_an_error_that_says_so(project: Project, config: Callable[..., RL]) -> None:
     guard = Guarding(**{**NONE, "action": "rollback", "window": 2, "kl": 1e-9})
     with pytest.raises(TrainingError, match="no state within all limits was kept before"):
         rl(project, config(guard=guard), CallableReward(evens), {})
@@ -210,14 +221,14 @@ def different_thirds(samples: Sequence[Sample]) -> list[float]:
 @pytest.mark.slow
 def test_a_reward_that_can_be_hacked_is_hacked_without_the_guard_and_not_with_it(project: Project, tmp_path: Path,
                                                                                  config: Callable[..., RL]) -> None:
-    asked = config(steps=40, max_new_tokens=12, per_prompt=8, optimizer=Optimizer(lr=2e-2, warmup_fraction=0.0, schedule="constant"))
+    asked = config(steps=40, max_new_tokens=12, per_prompt=8, optimizer=steady(2e-2))
     ends = {}
     for name, action in (("free", "warn"), ("guarded", "rollback")):
-        guard = Guarding(**{**NONE, "action": action, "gap": 1.0})
+        guard = Guarding(**{**NONE, "action": action, "gap": 0.5})
         place = Project.init(tmp_path / name)
         made = rl(place, replace(asked, guard=guard), CallableReward(thirds), {}, heldout=CallableReward(different_thirds))
-        found = metrics_of(place)
-        ends[name] = found[-1]["guard/heldout_reward"], made.manifest.facts
-    start = found[0]["guard/heldout_reward"]
-    assert ends["free"][0] < 0.6 * start
-    assert ends["guarded"][0] > start and ends["guarded"][1].get("rollbacks", 0) >= 1
+        ends[name] = [line["guard/heldout_reward"] for line in metrics_of(place)], made.manifest.facts
+    best = max(ends["free"][0])
+    assert best > 1.5 * ends["free"][0][0]             # at first both rise, as it was meant
+    assert ends["free"][0][-1] < 0.8 * best and "rollbacks" not in ends["free"][1]
+    assert ends["guarded"][0][-1] > 0.9 * best and ends["guarded"][1]["rollbacks"] >= 1

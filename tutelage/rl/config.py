@@ -84,7 +84,7 @@ class Guarding:
     length: float | None = 3.0         # factor by which responses may grow or shrink
     repetition: float | None = 0.25    # rise in the share of a response's runs of 4 tokens that it has said before
     ended: float | None = 0.4          # fall in the share of responses that end their turn
-    gap: float | None = 1.0            # standard deviations by which the reward may outrun the held-out one
+    gap: float | None = 1.0            # standard deviations by which the two rewards may part once the held-out one falls
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.actions) - set(SIGNALS)):

@@ -7,6 +7,7 @@ within all limits, or goes back to these and on with smaller steps. Until it act
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ class Guard:
         self.made = 0                                  # steps
         self.recent: dict[str, list[float]] = {}       # the last `window` values of each measure
         self.start: dict[str, float] = {}              # their means when there were first so many
+        self.peak: dict[str, float] = {}               # and when the held-out reward was best
         self.told: list[str] = []                      # signals past their limits that a person was warned of
         self.rollbacks = 0
         self.ended_by = ""                             # what ended the run, in words
@@ -64,11 +66,13 @@ class Guard:
             return found
         now = {name: sum(values) / len(values) for name, values in self.recent.items()}
         self.start = self.start or now
-        past = {signal: said for signal, said in crossed(now, self.start, self.config).items()
+        if "heldout" in now and now["heldout"] > self.peak.get("heldout", -math.inf):
+            self.peak = now
+        past = {signal: said for signal, said in crossed(now, self.start, self.peak, self.config).items()
                 if self.config.action_on(signal) != "off"}
         found["guard/crossed"] = float(len(past))
         if "heldout" in now:
-            found["guard/gap"] = gap(now, self.start)
+            found["guard/gap"] = gap(now, self.start, self.peak)
         if self.best is not None and not past and (self.made - self.config.window) % self.config.every == 0:
             found[HEALTH] = now.get("heldout", now["score"])
         self._act(past)
@@ -97,7 +101,7 @@ class Guard:
                 self._go_back(said)
             return
         for signal in past.keys() - set(self.told):
-            console.warn(f"guard: after step {self.made}, {past[signal]}. Nothing was done about it; guard.action rollback would.")
+            console.warn(f"guard: after step {self.made}, {past[signal]}. Nothing was done about it (guard.action warn).")
         self.told = sorted(past)
 
     def _end(self, said: str) -> None:
@@ -138,47 +142,52 @@ class Guard:
         return {"steps": self.made, **{name: fact for name, fact in told.items() if fact}}
 
     def state(self) -> dict[str, Any]:
-        return {"made": self.made, "recent": self.recent, "start": self.start, "told": self.told, "rollbacks": self.rollbacks,
-                "ended_by": self.ended_by}
+        return {"made": self.made, "recent": self.recent, "start": self.start, "peak": self.peak, "told": self.told,
+                "rollbacks": self.rollbacks, "ended_by": self.ended_by}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.made, self.rollbacks, self.ended_by = state["made"], state["rollbacks"], state["ended_by"]
-        self.recent, self.start, self.told = dict(state["recent"]), dict(state["start"]), list(state["told"])
+        self.recent, self.start, self.peak = dict(state["recent"]), dict(state["start"]), dict(state["peak"])
+        self.told = list(state["told"])
         self._lower()
 
 
-def crossed(now: Mapping[str, float], start: Mapping[str, float], limits: Guarding) -> dict[str, str]:
+def crossed(now: Mapping[str, float], start: Mapping[str, float], peak: Mapping[str, float], limits: Guarding) -> dict[str, str]:
     """Signals past their limits, each with a sentence that says so.
 
     Args:
         now, start: means over a window of `kl` (nats a response), `entropy` (nats a token), `length` (tokens), `repetition`
             and `ended` (shares of 1), and where there is a held-out reward `score`, `score_std`, `heldout`, `heldout_std`.
+        peak: those of when the held-out reward was best.
     """
     found: dict[str, str] = {}
     if limits.kl is not None and now["kl"] > limits.kl:
         found["kl"] = f"the policy is {now['kl']:.3g} nats a response from its reference; the budget is {limits.kl:g}"
     if limits.entropy is not None and now["entropy"] < limits.entropy * start["entropy"]:
-        found["entropy"] = (f"entropy fell from {start['entropy']:.3g} to {now['entropy']:.3g} nats a token, below {limits.entropy:g} "
-                            "of where it began")
+        found["entropy"] = (f"entropy fell from {start['entropy']:.3g} to {now['entropy']:.3g} nats a token, below "
+                            f"{limits.entropy:g} of where it began")
     if limits.length is not None and not 1 / limits.length <= now["length"] / start["length"] <= limits.length:
         found["length"] = (f"responses went from {start['length']:.3g} to {now['length']:.3g} tokens; within a factor of "
                            f"{limits.length:g} was allowed")
     if limits.repetition is not None and now["repetition"] > start["repetition"] + limits.repetition:
-        found["repetition"] = (f"responses repeat {now['repetition']:.0%} of themselves, and began with {start['repetition']:.0%}; "
-                               f"{limits.repetition:.0%} more was allowed")
+        found["repetition"] = (f"responses repeat {now['repetition']:.0%} of themselves, and began with "
+                               f"{start['repetition']:.0%}; {limits.repetition:.0%} more was allowed")
     if limits.ended is not None and now["ended"] < start["ended"] - limits.ended:
         found["ended"] = (f"{now['ended']:.0%} of the responses end their turn, and {start['ended']:.0%} did; "
                           f"{limits.ended:.0%} less was allowed")
-    if limits.gap is not None and "heldout" in now and (apart := gap(now, start)) > limits.gap:
-        found["gap"] = (f"the reward rose by {apart:.3g} standard deviations more than the held-out reward, which went from "
-                        f"{start['heldout']:.3g} to {now['heldout']:.3g}; {limits.gap:g} was allowed")
+    if limits.gap is not None and "heldout" in now and (apart := gap(now, start, peak)) > limits.gap:
+        found["gap"] = (f"reward and held-out reward parted by {apart:.3g} standard deviations since the held-out one was best: "
+                        f"{peak['score']:.3g} to {now['score']:.3g} against {peak['heldout']:.3g} to {now['heldout']:.3g}; "
+                        f"{limits.gap:g} was allowed")
     return found
 
 
-def gap(now: Mapping[str, float], start: Mapping[str, float]) -> float:
-    """How much more the training reward rose than the held-out one, each in standard deviations of its first samples."""
+def gap(now: Mapping[str, float], start: Mapping[str, float], peak: Mapping[str, float]) -> float:
+    """How much the training reward rose and the held-out one fell since that was best, each in standard deviations of its
+    first samples. 0 while the held-out reward is at its best, however fast the other one rises; about 0 where both fall.
+    """
     def risen(name: str) -> float:
-        return (now[name] - start[name]) / (start[f"{name}_std"] or 1.0)      # all alike at first: in its own units
+        return (now[name] - peak[name]) / (start[f"{name}_std"] or 1.0)      # all alike at first: in its own units
 
     return risen("score") - risen("heldout")
 

@@ -36,7 +36,8 @@ class Snapshots:
 
     def __init__(self, run: Run, prompts: Sequence[Prompt], engine: Generate, reward: Score, max_new_tokens: int) -> None:
         self.path, self.engine, self.reward = run.path / SAMPLES, engine, reward
-        self.prompts = [prompts[place * len(prompts) // COUNT] for place in range(COUNT)] if len(prompts) > COUNT else list(prompts)
+        count = min(COUNT, len(prompts))
+        self.prompts = [prompts[place * len(prompts) // count] for place in range(count)]
         self.sampling = Sampling(temperature=0.0, max_new_tokens=max_new_tokens)
         run.note(quoted=sorted(prompt.id for prompt in self.prompts))
 

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tutelage import disk
 from tutelage.config import plain_to_toml
@@ -28,7 +28,7 @@ from tutelage.project import Project
 
 RECORD = "run.json"
 SAMPLES = "samples.jsonl"
-PAGES = {"en": "run.html", "zh": "run.zh.html"}      # the run as a page, which quotes its samples
+PAGES: Mapping[Literal["en", "zh"], str] = {"en": "run.html", "zh": "run.zh.html"}      # the run as a page, which quotes its samples
 
 
 @dataclass(frozen=True, slots=True)
