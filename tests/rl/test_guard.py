@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+import tutelage
 from tutelage.errors import ConfigError, RewardError, TrainingError
 from tutelage.project import Artifact, Project
 from tutelage.records import Sample
@@ -232,3 +233,14 @@ def test_a_reward_that_can_be_hacked_is_hacked_without_the_guard_and_not_with_it
     assert best > 1.5 * ends["free"][0][0]             # at first both rise, as it was meant
     assert ends["free"][0][-1] < 0.8 * best and "rollbacks" not in ends["free"][1]
     assert ends["guarded"][0][-1] > 0.9 * best and ends["guarded"][1]["rollbacks"] >= 1
+
+
+def test_a_held_out_reward_is_named_as_the_reward_is_and_stands_in_the_manifest(project: Project, tiny_directory: Path,
+                                                                                tmp_path: Path) -> None:
+    (tmp_path / "wanted.py").write_text("def short(samples):\n    return [-len(each.response_ids) for each in samples]\n")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
+    made = tutelage.rl(project, policy=str(tiny_directory), prompts=str(tmp_path / "prompts.jsonl"), precision="fp32", steps=4,
+                       per_prompt=2, max_new_tokens=3, reward=evens, guard={"reward": f"{tmp_path / 'wanted.py'}:short"})
+    assert any(name.startswith("guard ") and "wanted.py:short" in name for name in made.manifest.sources)
+    assert all(-3 <= line["guard/heldout_reward"] <= -1 for line in metrics_of(project))
+    assert "guard/gap" in metrics_of(project)[-1]
