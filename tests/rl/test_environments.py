@@ -96,6 +96,7 @@ def gradient_by_hand(samples: Sequence[Sample], scores: Sequence[float], everyth
     """Of the embeddings, from transformers' own forward: - the sum of score times logprob over tokens that count, over their
     number."""
     model = tiny_model(initializer_range=0.3)
+    model.get_input_embeddings().padding_idx = None      # the end of turn is the pad token, and is learned like any other
     total, count = torch.zeros(()), 0
     for sample, score in zip(samples, scores, strict=True):
         ids = torch.tensor([*sample.prompt_ids, *sample.response_ids])

@@ -40,7 +40,7 @@ def make(template: ChatTemplate) -> Callable[..., Any]:
 def test_gymnasiums_checker_finds_nothing(make: Callable[..., Any], changes: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message=".*(infinity|not symmetric|spec is None|render mode).*")
+        warnings.filterwarnings("ignore", message=".*observation space m..imum value is -?infinity.*")
         check_env(make(**changes).unwrapped, skip_render_check=False)
 
 

@@ -58,7 +58,7 @@ class TextGeneration(gymnasium.Env[np.ndarray, np.int64]):
         ConfigError: if there is no prompt, a candidate is no token, or the prompts leave no room for a response.
     """
 
-    metadata = {"render_modes": ["ansi"]}      # noqa: RUF012 Gymnasium's own declaration
+    metadata = {"render_modes": ["ansi"], "render_fps": 4}      # noqa: RUF012 Gymnasium's own declaration
 
     def __init__(self, model: Policy | str | Path, prompts: Sequence[Prompt | str], reward: Score | Function, *,
                  template: ChatTemplate | None = None, candidates: Sequence[int] | None = None,
