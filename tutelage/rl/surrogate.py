@@ -41,7 +41,6 @@ class Surrogate:
 
     def __init__(self, algorithm: Algorithm, temperature: float, check_ratio: bool) -> None:
         self.algorithm, self.temperature, self.check_ratio = algorithm, temperature, check_ratio
-        self.ratios: list[Tensor] = []      # to the sampling policy, of every token of the update
 
     def counts(self, batch: MicroBatch) -> Mapping[str, float]:
         tokens, policy = float(batch.tokens.response_mask.sum()), float(batch.fields["count"].double().sum())
@@ -77,17 +76,8 @@ class Surrogate:
             logprobs = _by_sequence(logprobs, fields["old_logprobs"], batch.tokens)
         loss = clipped_policy_loss(logprobs, fields["old_logprobs"], weighted, dual_clip=a.dual_clip,
                                    clip_range=(a.clip_range, a.clip_higher or a.clip_range))
-        self.ratios.append((logprobs.detach() - fields["old_logprobs"]).exp())
         return [Term("policy", LossSum(loss.sum, fields["count"].sum())),
                 Term("measured", LossSum(loss.sum.new_zeros(()), loss.count, loss.stats))]
-
-
-    def percentiles(self) -> dict[str, float]:
-        """The ratios that a hundredth of the tokens is below, and above; none where the loss has no ratio."""
-        if not self.ratios:
-            return {}
-        low, high = torch.quantile(torch.cat(self.ratios).float(), torch.tensor([0.01, 0.99])).tolist()
-        return {"ratio_p01": low, "ratio_p99": high}
 
 
 def _by_sequence(logprobs: Tensor, old_logprobs: Tensor, tokens: TokenBatch) -> Tensor:

@@ -97,7 +97,7 @@ class PolicyTrainer:
                 batches = [_fields(pack, padded, self.kl_coef) for pack in minibatch]
                 if self._teaches(batches):
                     objective = Surrogate(a, self.temperature, check_ratio=self.masters.steps_done == 0)
-                    updates.append(update(self.masters, batches, objective) | objective.percentiles())
+                    updates.append(update(self.masters, batches, objective))
                     if a.target_kl is not None and updates[-1].get("approx_kl", 0.0) > 1.5 * a.target_kl:
                         return updates
         return updates
