@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tutelage.runs.directory import Run
 from tutelage.runs.metrics import read_metrics
 from tutelage.training.config import Optimizer
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "hacked_reward.py"
 OFF = Guarding(action="off")
 NONE: dict[str, Any] = dict.fromkeys(SIGNALS)
 START = {"score": 0.2, "score_std": 0.5, "heldout": 1.0, "heldout_std": 2.0, "kl": 0.1, "entropy": 4.0, "length": 20.0,
@@ -209,30 +210,14 @@ def test_a_guarded_run_that_was_interrupted_ends_in_the_same_weights(
     assert weights(made) == weights(wanted) and made.manifest.facts == wanted.manifest.facts
 
 
-def thirds(samples: Sequence[Sample]) -> list[float]:
-    """What is optimised: the share of tokens whose id is divisible by 3."""
-    return [sum(token % 3 == 0 for token in sample.response_ids) / len(sample.response_ids) for sample in samples]
-
-
-def different_thirds(samples: Sequence[Sample]) -> list[float]:
-    """What was meant: as many different ones as there is room for."""
-    return [len({token for token in sample.response_ids if token % 3 == 0}) / len(sample.response_ids) for sample in samples]
-
-
 @pytest.mark.slow
-def test_a_reward_that_can_be_hacked_is_hacked_without_the_guard_and_not_with_it(project: Project, tmp_path: Path,
-                                                                                 config: Callable[..., RL]) -> None:
-    asked = config(steps=40, max_new_tokens=12, per_prompt=8, optimizer=steady(2e-2))
-    ends = {}
-    for name, action in (("free", "warn"), ("guarded", "rollback")):
-        guard = Guarding(**{**NONE, "action": action, "gap": 0.5})
-        place = Project.init(tmp_path / name)
-        made = rl(place, replace(asked, guard=guard), CallableReward(thirds), {}, heldout=CallableReward(different_thirds))
-        ends[name] = [line["guard/heldout_reward"] for line in metrics_of(place)], made.manifest.facts
-    best = max(ends["free"][0])
-    assert best > 1.5 * ends["free"][0][0]             # at first both rise, as it was meant
-    assert ends["free"][0][-1] < 0.8 * best and "rollbacks" not in ends["free"][1]
-    assert ends["guarded"][0][-1] > 0.9 * best and ends["guarded"][1]["rollbacks"] >= 1
+def test_a_reward_that_can_be_hacked_is_hacked_without_the_guard_and_not_with_it(tmp_path: Path) -> None:
+    train = runpy.run_path(str(EXAMPLE))["train"]
+    free, guarded = (train(tmp_path, action, steps=40) for action in ("warn", "rollback"))
+    meant = [line["guard/heldout_reward"] for line in free]
+    assert max(meant) > 1.5 * meant[0]                 # at first both rise, as it was meant
+    assert meant[-1] < 0.8 * max(meant) and free[-1]["objective/score"] > 0.95 and free[-1]["guard/rollbacks"] == 0
+    assert guarded[-1]["guard/heldout_reward"] > 0.9 * max(meant) and guarded[-1]["guard/rollbacks"] >= 1
 
 
 def test_a_held_out_reward_is_named_as_the_reward_is_and_stands_in_the_manifest(project: Project, tiny_directory: Path,
