@@ -44,8 +44,8 @@ def train(directory: Path, action: Action, steps: int = 60) -> list[dict[str, fl
         prompts.write_text("".join(json.dumps({"prompt": f"{letter}?"}) + "\n" for letter in "abcdef"))
     project = Project.init(directory / action)
     guard = Guarding(**{**dict.fromkeys(SIGNALS), "action": action, "gap": 0.5})      # type: ignore[arg-type]
-    config = RL(algorithm="rloo", settings={"kl_coef": 0.0}, policy=str(model), prompts=str(prompts), precision="fp32", steps=steps,
-                prompts_per_step=4, per_prompt=8, max_new_tokens=12, missing_end_penalty=0.0, guard=guard, look_every=0,
+    config = RL(algorithm="rloo", settings={"kl_coef": 0.0}, policy=str(model), prompts=str(prompts), precision="fp32",
+                steps=steps, prompts_per_step=4, per_prompt=8, max_new_tokens=12, missing_end_penalty=0.0, guard=guard, look_every=0,
                 optimizer=Optimizer(lr=2e-2, warmup_fraction=0.0, schedule="constant"))
     rl(project, config, CallableReward(rewarded), {}, heldout=CallableReward(meant))
     run, = project.runs.iterdir()
@@ -58,7 +58,8 @@ def main() -> None:
             print(f"\n{title}\n| step | {' | '.join(name.rpartition('/')[2] for name in SHOWN)} |")
             metrics = train(Path(directory), action)      # type: ignore[arg-type]
             for line in [*metrics[::6], metrics[-1]]:
-                print(f"| {line['step'] + 1:.0f} | {' | '.join(f'{line[name]:.2f}' if name in line else '–' for name in SHOWN)} |")
+                cells = (f"{line[name]:.2f}" if name in line else "–" for name in SHOWN)
+                print(f"| {line['step'] + 1:.0f} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
