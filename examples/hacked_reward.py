@@ -45,8 +45,8 @@ def train(directory: Path, action: Action, steps: int = 60) -> list[dict[str, fl
     project = Project.init(directory / action)
     guard = Guarding(**{**dict.fromkeys(SIGNALS), "action": action, "gap": 0.5})      # type: ignore[arg-type]
     config = RL(algorithm="rloo", settings={"kl_coef": 0.0}, policy=str(model), prompts=str(prompts), precision="fp32",
-                steps=steps, prompts_per_step=4, per_prompt=8, max_new_tokens=12, missing_end_penalty=0.0, guard=guard, look_every=0,
-                optimizer=Optimizer(lr=2e-2, warmup_fraction=0.0, schedule="constant"))
+                steps=steps, prompts_per_step=4, per_prompt=8, max_new_tokens=12, missing_end_penalty=0.0, guard=guard,
+                look_every=0, optimizer=Optimizer(lr=2e-2, warmup_fraction=0.0, schedule="constant"))
     rl(project, config, CallableReward(rewarded), {}, heldout=CallableReward(meant))
     run, = project.runs.iterdir()
     return read_metrics(run / "metrics.jsonl")
@@ -59,7 +59,7 @@ def main() -> None:
             metrics = train(Path(directory), action)      # type: ignore[arg-type]
             for line in [*metrics[::6], metrics[-1]]:
                 cells = (f"{line[name]:.2f}" if name in line else "–" for name in SHOWN)
-                print(f"| {line['step'] + 1:.0f} | {' | '.join(cells)} |")
+                print(f"| {line['step'] + 1:.0f} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -118,8 +118,8 @@ def test_the_tools_tokens_give_no_gradient(template: ChatTemplate, trainer: Any,
     fast = trainer(PLAIN)
     fast.step(samples, scores)
     ours = next(value for name, value in gradient(fast).items() if "embed" in name)
-    assert torch.allclose(ours, gradient_by_hand(samples, scores, everything=False), atol=1e-6)
-    assert not torch.allclose(ours, gradient_by_hand(samples, scores, everything=True), atol=1e-3)
+    assert torch.allclose(ours, gradient_by_hand(samples, scores, everything=False), atol=1e-4)
+    assert not torch.allclose(ours, gradient_by_hand(samples, scores, everything=True), atol=1e-1)
 
 
 def test_an_environment_that_does_not_go_on_from_the_response_is_refused(template: ChatTemplate) -> None:
