@@ -4,7 +4,7 @@ The language model is a tiny one of random weights; what is trained is SB3's own
 state and chooses among eight letters. It is rewarded for every letter that says the prompt's again, so it has to find the
 prompt in the hidden state: by chance an eighth is right.
 
-    python examples/text_generation_with_sb3.py [--steps 6000] [--seeds 3]
+    python examples/text_generation_with_sb3.py [--steps 10000] [--seeds 3]
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def train(name: str, seed: int, steps: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--steps", type=int, default=6000, help="tokens that are chosen while learning")
+    parser.add_argument("--steps", type=int, default=10_000, help="tokens that are chosen while learning")
     parser.add_argument("--seeds", type=int, default=3)
     words = parser.parse_args()
     torch.set_num_threads(1)      # a network this small gains nothing from a second one
