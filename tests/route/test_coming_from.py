@@ -28,6 +28,7 @@ def test_our_side_runs_as_it_is_printed(tiny_directory: Path, tmp_path: Path, mo
     names: dict[str, Any] = {}
     for snippet in OURS.findall(PAGE.read_text(encoding="utf-8")):
         shorter = snippet.replace("smollm2-135m-q4", str(tiny_directory)).replace("steps=100", "steps=2")
+        shorter = shorter.replace("max_new_tokens=64", "max_new_tokens=8").replace("max_new_tokens=16", "max_new_tokens=8")
         exec(compile(shorter, str(PAGE), "exec"), names)
     made = {path.name for path in (tmp_path / "my-project" / "artifacts" / "model").iterdir()}
     assert made == {"cat-lover", "varied", "preferred", "rewarded", "taught"}

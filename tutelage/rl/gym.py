@@ -1,7 +1,7 @@
 """Writing a response as a Gymnasium task, one token an action, for people who bring their own reinforcement learner.
 
-    import tutelage.rl.gym                                    # registers tutelage/TextGeneration-v0
-    env = gymnasium.make(tutelage.rl.gym.ID, model="smollm2-135m-q4", prompts=["Name a colour."], reward=my_reward)
+    from tutelage.rl.gym import ID                            # registers tutelage/TextGeneration-v0
+    env = gymnasium.make(ID, model="smollm2-135m-q4", prompts=["Name a colour."], reward=my_reward)
 
 The language model is the world and stays as it is; what learns is the agent that chooses tokens. The package's own stages
 train the language model itself, many responses at a time: use this for small agents, for methods that are not here, and for
