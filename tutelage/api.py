@@ -110,7 +110,12 @@ def rl(project: str | Path | Project, *, reward: str | Function, **settings: Any
     with (opened := _open(project, "rl", {**settings, "reward": reward})).lock():
         score, parents, sources = resolve_reward(opened, reward)
         name = reward if isinstance(reward, str) else score.name if isinstance(score, CallableReward) else ""
-        return _rl(opened, from_plain(RL, {**settings, "reward": name}), score, parents, sources)
+        heldout = None
+        if asked.guard.reward:
+            heldout, more_parents, more_sources = resolve_reward(opened, asked.guard.reward)
+            parents |= {f"guard {role}": parent for role, parent in more_parents.items()}
+            sources |= {f"guard {role}": source for role, source in more_sources.items()}
+        return _rl(opened, from_plain(RL, {**settings, "reward": name}), score, parents, sources, heldout)
 
 
 def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:

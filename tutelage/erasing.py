@@ -58,6 +58,8 @@ def _told(project: Project, erasure: Erasure, verb: str) -> dict[str, Any]:
             console.table(f"{title[:1].upper()}{title[1:]}", ["what", "why or how much"], [list(each) for each in found.items()])
     for run in erasure.checkpoints:
         console.print(f"The checkpoint of {run} held text of it and {verb} removed.")
+    for run in erasure.samples:
+        console.print(f"The samples that {run} had kept for reading quoted it and {verb.replace('was', 'were')} removed.")
     store = _in_store(project)
     if store:
         console.print(f"The feedback store still holds {store} samples that concern erased rows, and judgments on them: "

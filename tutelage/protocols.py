@@ -61,7 +61,7 @@ class Checkpoints(Protocol):
 
 
 class Environment(Protocol):
-    """A conversation with turns; a single turn is the case of one step. In process: `rl.environment.SingleTurn`."""
+    """A conversation with turns; a single turn is the case of one step. In process: `rl.environments.SingleTurn`."""
 
     def reset(self, prompt: Prompt) -> Prompt: ...
 

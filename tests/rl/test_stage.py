@@ -20,7 +20,8 @@ from tutelage.project import Project
 from tutelage.records import Prompt, Sample, Scores
 from tutelage.rewards.callables import CallableReward
 from tutelage.rl.config import RL
-from tutelage.rl.stage import Loop, _reference, _shape, rl
+from tutelage.rl.loop import Loop, _shape
+from tutelage.rl.stage import _reference, rl
 from tutelage.runs.metrics import read_metrics
 from tutelage.training.config import Optimizer
 from tutelage.tuning.config import SFT
@@ -147,7 +148,7 @@ def test_the_reference_is_what_the_policy_started_as_also_with_an_adapter_that_c
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_an_interrupted_run_goes_on_to_the_same_policy(project: Project, tmp_path: Path, config: Callable[..., RL],
                                                        monkeypatch: pytest.MonkeyPatch, precision: Any) -> None:
-    settings = config(steps=4, precision=precision, settings={"epochs": 2, "kl_target": 0.1, "kl_horizon": 20.0})
+    settings = config(steps=4, precision=precision, look_every=0, settings={"epochs": 2, "kl_target": 0.1, "kl_horizon": 20.0})
     wanted = rl(Project.init(tmp_path / "other"), settings, CallableReward(evens), {})
     monkeypatch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", 0.0)
     calls = [0]

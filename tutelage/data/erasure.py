@@ -23,7 +23,7 @@ from tutelage.errors import DataError, ResumeError
 from tutelage.ledger import Ledger
 from tutelage.lineage import file_hash
 from tutelage.project import Artifact, Project, sync_directory
-from tutelage.runs.directory import read_record
+from tutelage.runs.directory import PAGES, SAMPLES, read_record
 
 QUOTED = "quoted.json"      # of a report: file -> ids of the rows and samples whose text it shows
 
@@ -40,6 +40,7 @@ class Erasure:
     descendants: dict[str, str] = field(default_factory=dict)                   # artifact -> why it descends
     runs: dict[str, str] = field(default_factory=dict)                          # run -> why it is named
     checkpoints: list[str] = field(default_factory=list)                        # runs whose checkpoint holds text of them
+    samples: list[str] = field(default_factory=list)                            # runs whose samples and pages quote them
 
     def facts(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -139,6 +140,8 @@ def _runs(erasure: Erasure, project: Project, artifacts: Iterable[Artifact]) -> 
             erasure.runs[path.name] = "not finished; its checkpoint may hold weights and optimizer state made with it"
         if any(_mentions(state, gone) for state in path.glob("checkpoints/*/state.json")):
             erasure.checkpoints.append(path.name)
+        if gone & set(record.get("quoted", ())):
+            erasure.samples.append(path.name)
 
 
 def _mentions(path: Path, ids: set[str]) -> bool:
@@ -166,6 +169,9 @@ def finish(project: Project) -> Erasure | None:
         shutil.rmtree(draft)
     for run in erasure.checkpoints:
         shutil.rmtree(project.runs / run / "checkpoints", ignore_errors=True)
+    for run in erasure.samples:
+        for name in (SAMPLES, *PAGES.values()):
+            (project.runs / run / name).unlink(missing_ok=True)
     there = {artifact.ref: artifact for artifact in project.artifacts()}
     files: dict[str, dict[str, str | None]] = {}
     tombstones: dict[str, list[dict[str, str]]] = {}

@@ -124,12 +124,12 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One model's response to a prompt that is shown."""
+    """One model's response to a prompt that is shown. What is None is not known, and not said."""
 
     model: str
     text: str
-    ended: bool
-    tokens: int
+    ended: bool | None = None
+    tokens: int | None = None
     truth: float | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
     sample_id: str = ""

@@ -90,6 +90,50 @@ class Algorithm:
         return self.credit in ("best", "pair")
 
 
+Action = Literal["off", "warn", "stop", "rollback"]
+SIGNALS = ("kl", "entropy", "length", "repetition", "ended", "gap")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarding:
+    """Limits on how far a run may drift, and what is done past them (docs/guard.md). A limit of none is not watched."""
+
+    action: Action = "warn"            # nothing; a warning; the run ends with the best weights within all limits; back to these
+    actions: dict[str, Action] = field(default_factory=dict)      # signals for which it is another, by name
+    reward: str = ""                   # a reward that nothing is trained on, for the gap; named as the reward is
+    window: int = 3                    # steps a signal is averaged over; the first so many are what it is compared with
+    every: int = 5                     # steps between states that may be gone back to
+    lr_factor: float = 0.5             # what a rollback multiplies the learning rate by
+    max_rollbacks: int = 3             # the next one ends the run
+    kl: float | None = 50.0            # nats a response from the reference
+    entropy: float | None = 0.2        # least share of the entropy it began with
+    length: float | None = 3.0         # factor by which responses may grow or shrink
+    repetition: float | None = 0.25    # rise in the share of a response's runs of 4 tokens that it has said before
+    ended: float | None = 0.4          # fall in the share of responses that end their turn
+    gap: float | None = 1.0            # standard deviations by which the two rewards may part once the held-out one falls
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.actions) - set(SIGNALS)):
+            raise ConfigError(f"guard.actions: there is no signal {unknown[0]!r}; there are {', '.join(SIGNALS)}.")
+        if min(self.window, self.every) < 1 or self.max_rollbacks < 0 or not 0 < self.lr_factor <= 1:
+            raise ConfigError("guard: window and every must be >= 1, max_rollbacks >= 0, lr_factor in (0, 1].")
+        for name in SIGNALS:
+            if (limit := getattr(self, name)) is not None and limit <= (1 if name == "length" else 0):
+                raise ConfigError(f"guard.{name} {limit}: must be > {1 if name == 'length' else 0}, or none.")
+
+    def action_on(self, signal: str) -> Action:
+        return self.actions.get(signal, self.action)
+
+    @property
+    def watches(self) -> bool:
+        return any(self.action_on(signal) != "off" for signal in SIGNALS)
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether it may come to weights that were kept earlier."""
+        return any(self.action_on(signal) in ("stop", "rollback") for signal in SIGNALS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RL:
     """Train a policy against a reward, held to its reference by a KL penalty (InstructGPT, arXiv:2203.02155, step 3)."""
@@ -121,7 +165,9 @@ class RL:
     critic_lr: float | None = None   # of that critic; none is the policy's
     ptx_data: str = ""               # instructions or documents, mixed into each update by ptx_coef
     ptx_tokens: int = 1024           # of them in an update; a longer row is left out
+    look_every: int = 10             # steps between looks at the same five prompts, kept as samples.jsonl; 0: none
     settings: dict[str, float | str | bool | None] = field(default_factory=dict)   # changes to the preset, by field of Algorithm
+    guard: Guarding = field(default_factory=Guarding)
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=3e-6, warmup_fraction=0.0, schedule="constant"))
     precision: Precision = "auto"    # auto: bf16 where this processor is faster with it, measured once
@@ -130,6 +176,8 @@ class RL:
     def __post_init__(self) -> None:
         if min(self.steps, self.prompts_per_step, self.per_prompt, self.max_new_tokens, self.micro_tokens, self.slots) < 1:
             raise ConfigError("rl: steps, prompts_per_step, per_prompt, max_new_tokens, micro_tokens, slots must be >= 1.")
+        if self.look_every < 0:
+            raise ConfigError(f"rl: look_every {self.look_every} must be >= 0; 0 is never.")
         if self.temperature <= 0 or self.missing_end_penalty < 0 or self.reward_clip <= 0:
             raise ConfigError("rl: temperature and reward_clip must be > 0, missing_end_penalty >= 0.")
         rates = [each for each in (self.last_temperature, self.critic_lr) if each is not None]

@@ -35,6 +35,7 @@ def largest_load(policy: Policy, prompts: Sequence[Sequence[int]], config: RL, a
     sampled = MicroBatch(tokens=pack.tokens, rows=("the longest prompts",), fields=fields)
     largest = mixed if mixed is not None and mixed.tokens.num_tokens > pack.tokens.num_tokens else sampled
     return Load(largest=largest, accumulates=mixed is not None or len(packs) > algorithm.minibatches, num_tokens=0, lanes=lanes,
+                restores=config.guard.goes_back,
                 beside={} if critic is None else {"the critic's masters, moments and gradients": 16 * trained_parameters(critic)},
                 other=decoding_bytes(policy, min(config.slots, responses), [len(ids) for ids in longest], config.max_new_tokens))
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.datasets import load_dataset, prompts_of, resolve_dataset
-from tutelage.data.loader import permutation
 from tutelage.data.usage import write_used
 from tutelage.generation.engine import Engine
 from tutelage.lineage import Manifest
@@ -20,22 +17,22 @@ from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve, save_policy
 from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
-from tutelage.protocols import Generate, Score
-from tutelage.records import Prompt, Sample, Sampling
-from tutelage.rl.baseline import Baseline
+from tutelage.protocols import Score
+from tutelage.records import Prompt, Sampling
 from tutelage.rl.beside import Beside
 from tutelage.rl.config import RL, Algorithm
 from tutelage.rl.critic import Critic, load_critic
+from tutelage.rl.guard import Guard
+from tutelage.rl.loop import Loop
 from tutelage.rl.memory import largest_load
 from tutelage.rl.presets import algorithm
+from tutelage.rl.snapshots import Snapshots
 from tutelage.rl.surrogate import Surrogate
 from tutelage.rl.trainer import PolicyTrainer, _tokens
 from tutelage.runs.checkpoint import Best
 from tutelage.runs.directory import Run
-from tutelage.runs.meter import count, phase
 from tutelage.runs.metrics import metric_at
 from tutelage.runs.steps import steps
-from tutelage.seeds import stream_seed
 from tutelage.training import preflight
 from tutelage.training.lanes import Lanes, lanes_here
 from tutelage.training.memory import prepare
@@ -45,11 +42,12 @@ SHOWN = ("objective/score", "objective/kl", "rollout/length")
 
 
 def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str, str],
-       reward_sources: Mapping[str, str] | None = None) -> Artifact:
+       reward_sources: Mapping[str, str] | None = None, heldout: Score | None = None) -> Artifact:
     """Make the policy `config` asks for, or give the one that was made from just that.
 
     Args:
         reward: judges the samples; `reward_parents` (artifacts) and `reward_sources` (files) say in the manifest what it is.
+        heldout: the guard's reward, which nothing is trained on; the same two say what it is.
     """
     settings = algorithm(config.algorithm, config.settings)
     source = resolve(config.policy, project)
@@ -69,20 +67,32 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     precision = run.circumstances["precision"]
     trainer = _trainer(run, source.path, template, prompts, config, settings, beside)
     policy = trainer.policy
-    loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer)
+    guard = Guard(config.guard, trainer, run, heldout)
+    loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer, guard.watch)
     console.print(f"rl: {config.algorithm} on {len(prompts)} prompts, {loop.prompts_per_step} x {config.per_prompt} samples "
                   f"a step; precision {precision}")
-    steps(run, {"trainer": trainer, "loop": loop}, config.steps, loop.step, "RL", shown=SHOWN, best=Best("objective/score"))
+    snapshots = Snapshots(run, loop.prompts, loop.engine, reward, config.max_new_tokens) if config.look_every else None
 
-    facts = {**run.circumstances, "prompts": len(prompts), "steps": config.steps,
+    def step(i: int) -> dict[str, float]:
+        if snapshots is not None and i % config.look_every == 0:
+            snapshots.look(i)
+        return loop.step(i)
+
+    steps(run, {"trainer": trainer, "loop": loop, "guard": guard}, config.steps, step, "RL", shown=SHOWN, done=guard.ended,
+          best=guard.best or Best("objective/score"))
+    guard.restore()
+    if snapshots is not None:
+        snapshots.look(guard.made)
+
+    facts = {**run.circumstances, "prompts": len(prompts), **guard.facts(),
              "first_score": metric_at(run.metrics, 0, "objective/score"),
-             "last_score": metric_at(run.metrics, config.steps - 1, "objective/score"),
-             "last_kl": metric_at(run.metrics, config.steps - 1, "objective/kl"),
+             "last_score": metric_at(run.metrics, guard.made - 1, "objective/score"),
+             "last_kl": metric_at(run.metrics, guard.made - 1, "objective/kl"),
              **(loop.baseline.facts() if loop.baseline.measured else {})}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
         template.save(draft.path)
-        if used := {**({data.artifact.ref: loop.used()} if data.artifact is not None else {}), **beside.used()}:
+        if used := {**({data.artifact.ref: loop.used(guard.made)} if data.artifact is not None else {}), **beside.used()}:
             write_used(draft.path, used)
         probe = Engine(policy, template, slots=1).generate(prompts[:1], Sampling(max_new_tokens=8))
         preflight.reload(policy, draft.path, _tokens(probe, False), precision, value_head=policy.value_head is not None)
@@ -128,90 +138,3 @@ def _with_optimizer(critic: Policy | None, config: RL, settings: Algorithm, lane
     optimizer = replace(config.optimizer, lr=rate, head_lr=None, frozen_layers=0)
     updates = config.steps * settings.epochs * settings.minibatches
     return Critic(Masters(critic, optimizer, updates, Lanes(critic, lanes)), settings.value_clip)
-
-
-class Loop:
-    """What one RL step is: everything random in it follows from the seed and the step's number."""
-
-    def __init__(self, config: RL, prompts: Sequence[Prompt], engine: Generate, reward: Score, trainer: PolicyTrainer) -> None:
-        self.config, self.engine, self.reward, self.trainer = config, engine, reward, trainer
-        self.prompts = list({prompt.id: prompt for prompt in prompts}.values())
-        self.prompts_per_step = min(config.prompts_per_step, len(self.prompts))
-        self.baseline = Baseline(config.standardise)
-        self.ahead: list[Sample] = []      # of the next step, drawn before this step's update
-
-    def state(self) -> dict[str, Any]:
-        return {"baseline": self.baseline.state(), "ahead": [json.dumps(sample.to_json()) for sample in self.ahead]}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        self.baseline.load_state(state["baseline"])
-        self.ahead = [Sample.from_json(json.loads(line)) for line in state["ahead"]]
-
-    def step(self, i: int) -> dict[str, float]:
-        c = self.config
-        if c.reference_samples and not self.baseline.measured:
-            self._measure_baseline()
-        samples = self.ahead or self._draw(i)
-        self.ahead = self._draw(i + 1) if c.one_step_late and i + 1 < c.steps else []
-        self.trainer.temperature = self._temperature(i)
-        with phase("scoring"):
-            scores = self.reward.score(samples)
-        preflight.finite_scores(scores.total, [sample.id for sample in samples])
-        shaped = [_shape(self.baseline.scaled(score), sample, c) for score, sample in zip(scores.total, samples, strict=True)]
-        parts = {f"reward/{name}": sum(values) / len(values) for name, values in scores.parts.items()}
-        return {"reward/total": sum(scores.total) / len(samples), **parts, **self.trainer.step(samples, shaped)}
-
-    def _draw(self, i: int) -> list[Sample]:
-        """Step i's samples, of the weights as they are."""
-        c = self.config
-        sampling = Sampling(temperature=self._temperature(i), max_new_tokens=c.max_new_tokens,
-                            seed=stream_seed(c.seed, "rl", "samples", i))
-        with phase("sampling"):
-            samples = self.engine.generate(self._prompts(i), sampling, c.per_prompt)
-        count(sampled=sum(len(sample.response_ids) for sample in samples))
-        return samples
-
-    def _temperature(self, i: int) -> float:
-        c = self.config
-        last = c.temperature if c.last_temperature is None else c.last_temperature
-        return c.temperature + (last - c.temperature) * i / max(1, c.steps - 1)
-
-    def _measure_baseline(self) -> None:
-        """Before the first update, of the policy as it starts."""
-        c = self.config
-        sampling = Sampling(temperature=c.temperature, max_new_tokens=c.max_new_tokens,
-                            seed=stream_seed(c.seed, "rl", "reference"))
-        with phase("sampling"):
-            samples = self.engine.generate(self._reference_prompts(), sampling, c.per_prompt)
-        with phase("scoring"):
-            scores = self.reward.score(samples).total
-        preflight.finite_scores(scores, [sample.id for sample in samples])
-        self.baseline.measure(scores, c.per_prompt)
-        console.print(f"rl: {len(samples)} samples of the policy as it starts; {self.baseline}")
-
-    def _reference_prompts(self) -> list[Prompt]:
-        wanted = -(-self.config.reference_samples // self.config.per_prompt)
-        order = permutation(len(self.prompts), stream_seed(self.config.seed, "rl", "reference"), 0)
-        return [self.prompts[index] for index in order[:wanted]]
-
-    def used(self) -> list[str]:
-        """Ids of the prompts that samples were drawn for."""
-        reference = self._reference_prompts() if self.config.reference_samples else []
-        return [prompt.id for prompt in reference] + [prompt.id for i in range(self.config.steps) for prompt in self._prompts(i)]
-
-    def _prompts(self, i: int) -> list[Prompt]:
-        """The step's prompts: the data in a new order each pass. What does not fill a step at the end of a pass is left
-        out of it, so that no step holds a prompt twice: its samples would be drawn from the same random numbers.
-        """
-        size = self.prompts_per_step
-        epoch, place = divmod(i, len(self.prompts) // size)
-        order = permutation(len(self.prompts), self.config.seed, epoch)
-        return [self.prompts[index] for index in order[place * size:(place + 1) * size]]
-
-
-def _shape(score: float, sample: Sample, config: RL) -> float:
-    """The score that is optimised: clipped, less the penalties for a turn that did not end and for one near the limit."""
-    clipped = max(-config.reward_clip, min(config.reward_clip, score))
-    over = max(0, len(sample.response_ids) - config.max_new_tokens + config.overlong_tokens)
-    long = config.overlong_penalty * over / config.overlong_tokens if config.overlong_tokens else 0.0
-    return clipped - long - (0.0 if sample.ended else config.missing_end_penalty)

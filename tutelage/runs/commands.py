@@ -15,7 +15,9 @@ from tutelage.errors import UsageError
 from tutelage.options import COMMON_HELP, Options
 from tutelage.project import Project
 from tutelage.runs import comparison
+from tutelage.runs.directory import PAGES
 from tutelage.runs.listing import RunInfo, bytes_in_words, direction, find_run, runs_of, size
+from tutelage.runs.page import page
 from tutelage.runs.pruning import prune as prune_spare
 from tutelage.runs.pruning import spare
 
@@ -34,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("list", help="every run: its state, steps and last figures")
     show = verbs.add_parser("show", help="one run: settings, circumstances, metrics, disk")
     show.add_argument("run", help="its name or the beginning of it, or the artifact it made")
+    show.add_argument("--html", action="store_true", help="its curves and samples as a page, in its directory")
     verbs.add_parser("resume", help="ask again what an interrupted run was asked, from where it stopped")
     compare = verbs.add_parser("compare", help="figures and differing settings side by side, and curves as a page")
     compare.add_argument("runs", nargs="+", metavar="RUN")
@@ -90,7 +93,8 @@ def _show(words: argparse.Namespace, project: Project) -> dict[str, Any]:
     for path in kept:
         console.print(f"checkpoint {path.name}, {bytes_in_words(size(path))}")
     console.print("\nSettings\n" + plain_to_toml(record.get("config", {})))
-    return {**_summary(run), "config": record.get("config"), "circumstances": record.get("circumstances"),
+    pages = _write_pages({run.path / name: page(run, language) for language, name in PAGES.items()}) if words.html else []
+    return {**_summary(run), "pages": pages, "config": record.get("config"), "circumstances": record.get("circumstances"),
             "drift": record.get("drift", []), "seeds": record.get("seeds"), "parents": record.get("parents"),
             "asked": record.get("asked"), "bytes": size(run.path), "checkpoints": [path.name for path in kept],
             "best": {name: run.best(name) for name in names if direction(name) is not None},
@@ -108,13 +112,18 @@ def _compare(words: argparse.Namespace, project: Project) -> dict[str, Any]:
     console.table("Settings that differ", ["setting", *names], [[what, *("" if value is None else str(value) for value in values)]
                                                                 for what, values in differing.items()])
     target = words.to or project.runs / "compare.html"
-    pages = {target: "en", target.with_suffix(f".zh{target.suffix}"): "zh"}
-    for path, language in pages.items():
+    pages = _write_pages({target: comparison.page(found, "en"),
+                          target.with_suffix(f".zh{target.suffix}"): comparison.page(found, "zh")})
+    return {"runs": names, "metrics": dict(rows), "speed": dict(speed), "differing": differing, "pages": pages}
+
+
+def _write_pages(pages: Mapping[Path, str]) -> list[str]:
+    for path, text in pages.items():
         draft = path.with_name(f".{path.name}.draft")
-        draft.write_text(comparison.page(found, language), encoding="utf-8")      # type: ignore[arg-type]
+        draft.write_text(text, encoding="utf-8")
         os.replace(draft, path)
         console.print(f"curves: {path}")
-    return {"runs": names, "metrics": dict(rows), "speed": dict(speed), "differing": differing, "pages": [str(path) for path in pages]}
+    return [str(path) for path in pages]
 
 
 def _prune(words: argparse.Namespace, project: Project) -> dict[str, Any]:

@@ -4,6 +4,7 @@
     runs/STAGE-NAME-KEY/config.toml     the resolved configuration
     runs/STAGE-NAME-KEY/metrics.jsonl   one line a step
     runs/STAGE-NAME-KEY/speed.jsonl     beside each, where its time went: no part of what is the same after a resume
+    runs/STAGE-NAME-KEY/samples.jsonl   of RL: a few prompts answered again and again, as `rl.snapshots` says
     runs/STAGE-NAME-KEY/checkpoints/    the last good states; gone when the artifact is made
 
 A run is named by what was asked (`Manifest.key`): asking the same again finds it.
@@ -17,7 +18,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tutelage import disk
 from tutelage.config import plain_to_toml
@@ -26,6 +27,8 @@ from tutelage.lineage import Manifest
 from tutelage.project import Project
 
 RECORD = "run.json"
+SAMPLES = "samples.jsonl"
+PAGES: Mapping[Literal["en", "zh"], str] = {"en": "run.html", "zh": "run.zh.html"}      # the run as a page, which quotes its samples
 
 
 @dataclass(frozen=True, slots=True)

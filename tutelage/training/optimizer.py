@@ -37,6 +37,7 @@ class Masters:
         self.config = config
         self.total_steps = total_steps
         self.steps_done = 0
+        self.scale = 1.0      # of every learning rate; lowered by whoever finds the steps too large, and kept by them
         self.ranks = ranks or OneRank()
         self.changed_fraction = 0.0      # by the last step, of the weights that compute; see `_changed`
         self._parameters = {name: value for name, value in module.named_parameters() if value.requires_grad}
@@ -67,10 +68,10 @@ class Masters:
         c, step = self.config, self.steps_done
         warmup = math.ceil(c.warmup_fraction * self.total_steps)
         if step < warmup:
-            return (step + 1) / warmup
+            return self.scale * (step + 1) / warmup
         done = min(1.0, (step - warmup) / max(1, self.total_steps - warmup))
         falling = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[c.schedule]
-        return c.final_fraction + (1 - c.final_fraction) * falling
+        return self.scale * (c.final_fraction + (1 - c.final_fraction) * falling)
 
     def step(self) -> float:
         """Clip, update, publish; returns the L2 norm of the gradient before clipping.
