@@ -5,6 +5,7 @@ One function for each idea; papers and tests are listed in docs/papers.md.
 
 from tutelage.algorithms.advantages import gae, group_mean, leave_one_out, monte_carlo, per_token
 from tutelage.algorithms.classification_loss import sigmoid_cross_entropy, softmax_cross_entropy
+from tutelage.algorithms.constraints import lagrangian_scores, next_log_multiplier
 from tutelage.algorithms.kl import KL_ESTIMATORS, exact_kl, k1, k2, k3, next_kl_coef
 from tutelage.algorithms.logprobs import log_softmax_gather, token_logprobs
 from tutelage.algorithms.losses import LossSum
@@ -43,6 +44,7 @@ __all__ = [
     "k3",
     "keep",
     "kto_loss",
+    "lagrangian_scores",
     "last_token_index",
     "leave_one_out",
     "log_odds",
@@ -54,6 +56,7 @@ __all__ = [
     "monte_carlo",
     "negative_log_likelihood",
     "next_kl_coef",
+    "next_log_multiplier",
     "pair_loss",
     "per_token",
     "policy_gradient_loss",

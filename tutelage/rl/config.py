@@ -7,6 +7,7 @@ from typing import Literal
 
 from tutelage.errors import ConfigError
 from tutelage.models.config import Adapter, Precision
+from tutelage.scoring import Constraints, Scoring
 from tutelage.training.config import Optimizer
 
 
@@ -72,7 +73,8 @@ class RL:
         "reinforce", "reinforce_mean", "reinforce_critic", "a2c", "ppo", "rloo", "grpo", "dr_grpo", "dapo", "gspo",
     ] = "ppo"                        # preset that `settings` starts from
     policy: str = "sft"              # model the policy and its reference start as
-    reward: str = "reward"           # reward artifact, or file.py:function
+    reward: tuple[str, ...] = ("reward",)    # one or several: artifact, rm:, hf:NAME[label], rule:, file.py:function, http(s)://
+    reward_weight: tuple[float, ...] = ()    # of each in the sum; empty: 1 each
     prompts: str = ""                # data set of prompts (or instructions, whose prompts are taken)
     name: str = "policy"             # name of the model artifact that is made
     steps: int = 100                 # rollouts
@@ -86,6 +88,8 @@ class RL:
     reward_clip: float = 5.0         # scores, in standard deviations, are kept within +- this
     micro_tokens: int = 2048         # tokens at once in memory
     slots: int = 64                  # responses decoded at the same time
+    scoring: Scoring = field(default_factory=Scoring)
+    constraints: Constraints = field(default_factory=Constraints)
     settings: dict[str, float | str | bool | None] = field(default_factory=dict)   # changes to the preset, by field of Algorithm
     adapter: Adapter = field(default_factory=Adapter)
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=3e-6, warmup_fraction=0.0, schedule="constant"))
@@ -95,6 +99,8 @@ class RL:
     def __post_init__(self) -> None:
         if min(self.steps, self.prompts_per_step, self.per_prompt, self.max_new_tokens, self.micro_tokens, self.slots) < 1:
             raise ConfigError("rl: steps, prompts_per_step, per_prompt, max_new_tokens, micro_tokens, slots must be >= 1.")
+        if self.reward_weight and len(self.reward_weight) != len(self.reward):
+            raise ConfigError(f"rl: {len(self.reward_weight)} weights for {len(self.reward)} rewards; wanted one each, or none.")
         if self.temperature <= 0 or self.missing_end_penalty < 0 or self.reward_clip <= 0:
             raise ConfigError("rl: temperature and reward_clip must be > 0, missing_end_penalty >= 0.")
         if not 0 <= self.overlong_tokens <= self.max_new_tokens or self.overlong_penalty < 0:

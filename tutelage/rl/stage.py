@@ -18,11 +18,13 @@ from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve, save_policy
 from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
-from tutelage.protocols import Generate, Score
+from tutelage.protocols import ChecksPrompts, Generate, Score
 from tutelage.records import Prompt, Sample, Sampling
 from tutelage.rl.config import RL
+from tutelage.rl.constraint import Constraint
 from tutelage.rl.memory import largest_load
 from tutelage.rl.presets import algorithm
+from tutelage.rl.scored import scored
 from tutelage.rl.surrogate import Surrogate
 from tutelage.rl.trainer import PolicyTrainer, _tokens
 from tutelage.runs.checkpoint import Best
@@ -47,7 +49,9 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     """
     source = resolve(config.policy, project)
     data = load_dataset(resolve_dataset(project, config.prompts))
-    prompts = prompts_of(data.records)
+    prompts = prompts_of(data.records, wanted=True)
+    if isinstance(reward, ChecksPrompts):
+        reward.check(prompts)
     settings = algorithm(config.algorithm, config.settings)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
@@ -74,7 +78,7 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer)
     console.print(f"rl: {config.algorithm} on {len(prompts)} prompts, {loop.prompts_per_step} x {config.per_prompt} samples "
                   f"a step; precision {precision}")
-    steps(run, {"trainer": trainer}, config.steps, loop.step, "RL", shown=SHOWN, best=Best("objective/score"))
+    steps(run, {"trainer": trainer, "constraint": loop.constraint}, config.steps, loop.step, "RL", shown=SHOWN, best=Best("objective/score"))
 
     facts = {**run.circumstances, "prompts": len(prompts), "steps": config.steps,
              "first_score": metric_at(run.metrics, 0, "objective/score"),
@@ -106,6 +110,7 @@ class Loop:
 
     def __init__(self, config: RL, prompts: Sequence[Prompt], engine: Generate, reward: Score, trainer: PolicyTrainer) -> None:
         self.config, self.engine, self.reward, self.trainer = config, engine, reward, trainer
+        self.constraint = Constraint(config.constraints)
         self.prompts = list({prompt.id: prompt for prompt in prompts}.values())
         self.prompts_per_step = min(config.prompts_per_step, len(self.prompts))
 
@@ -117,11 +122,11 @@ class Loop:
             samples = self.engine.generate(self._prompts(i), sampling, c.per_prompt)
         count(sampled=sum(len(sample.response_ids) for sample in samples))
         with phase("scoring"):
-            scores = self.reward.score(samples)
+            samples, scores, metrics = scored(self.reward, samples)
         preflight.finite_scores(scores.total, [sample.id for sample in samples])
         shaped = [_shape(score, sample, c) for score, sample in zip(scores.total, samples, strict=True)]
-        parts = {f"reward/{name}": sum(values) / len(values) for name, values in scores.parts.items()}
-        return {"reward/total": sum(scores.total) / len(samples), **parts, **self.trainer.step(samples, shaped)}
+        shaped, held = self.constraint(shaped, scores.costs)
+        return {**metrics, **held, **self.trainer.step(samples, shaped)}
 
     def used(self) -> list[str]:
         """Ids of the prompts that the steps drew samples for."""
