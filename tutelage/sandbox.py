@@ -158,7 +158,8 @@ class Sandbox:
 
 def _bubblewrapped(system: Sequence[str], work: Path, launch: Launch, program: Sequence[str]) -> list[str]:
     user = [] if launch.owner is not None else ["--unshare-user"]
-    words = [_tool("bwrap"), *user, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--die-with-parent", "--new-session", "--clearenv"]
+    words = [_tool("bwrap"), *user, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
+             "--die-with-parent", "--new-session", "--clearenv"]
     for path in system:
         words += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]
     words += ["--dev", "/dev", "--tmpfs", "/tmp", "--bind", str(work), "/work", "--chdir", "/work", "--cap-drop", "ALL"]

@@ -53,7 +53,7 @@ class CallableReward:
         given: Any = self.function(sample)      # type: ignore[arg-type]
         return None if given is None else float(given)
 
-    def _together(self, samples: Sequence[Sample]) -> list[float | None | Failed]:
+    def _together(self, samples: Sequence[Sample]) -> list[float | Failed | None]:
         """One call for all; where samples may be skipped, those that make it raise are left out and the rest asked again."""
         failed: dict[int, Failed] = {}
         while len(failed) < len(samples):

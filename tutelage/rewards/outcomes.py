@@ -34,7 +34,7 @@ NOT_ASKED = Failed("was not asked")         # because another failure had stoppe
 SKIP_REMEDY = "To leave such samples out of the rollout: --scoring.on-error skip."
 
 
-def settle(name: str, outcomes: Sequence[float | None | Failed], samples: Sequence[Sample], on_error: OnError) -> Scores:
+def settle(name: str, outcomes: Sequence[float | Failed | None], samples: Sequence[Sample], on_error: OnError) -> Scores:
     """Scores of `samples`; those that have none stop the run, or are skipped where that was declared.
 
     Raises:
@@ -51,7 +51,7 @@ def settle(name: str, outcomes: Sequence[float | None | Failed], samples: Sequen
                   skipped={i: f"{name} {failure.reason}" for i, failure in failed.items()})
 
 
-def _checked(outcome: float | None | Failed) -> float | Failed:
+def _checked(outcome: float | Failed | None) -> float | Failed:
     if isinstance(outcome, Failed):
         return outcome
     if outcome is None:
@@ -94,8 +94,8 @@ def in_threads(work: Callable[[Item], Answer], items: Sequence[Item], at_once: i
                               "Give it more time with --scoring.timeout-s, or mend it.")
             failed, hanging = True, hanging + 1
         if hanging > at_once:
-            raise RewardError(f"{hanging} calls did not answer in {limit_s:g} s each, and hang still. Mend what is asked, or give "
-                              "it more time with --scoring.timeout-s.")
+            raise RewardError(f"{hanging} calls did not answer in {limit_s:g} s each, and hang still. Mend what is asked, or "
+                              "give it more time with --scoring.timeout-s.")
         if running:
             stop_if_asked()
     return found

@@ -78,7 +78,8 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     loop = Loop(config, prompts, Engine(policy, template, slots=config.slots, name=config.name), reward, trainer)
     console.print(f"rl: {config.algorithm} on {len(prompts)} prompts, {loop.prompts_per_step} x {config.per_prompt} samples "
                   f"a step; precision {precision}")
-    steps(run, {"trainer": trainer, "constraint": loop.constraint}, config.steps, loop.step, "RL", shown=SHOWN, best=Best("objective/score"))
+    steps(run, {"trainer": trainer, "constraint": loop.constraint}, config.steps, loop.step, "RL", shown=SHOWN,
+          best=Best("objective/score"))
 
     facts = {**run.circumstances, "prompts": len(prompts), "steps": config.steps,
              "first_score": metric_at(run.metrics, 0, "objective/score"),
