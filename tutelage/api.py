@@ -36,6 +36,7 @@ from tutelage.rewards.config import RewardModel
 from tutelage.rewards.resolve import resolve_reward, resolve_rewards
 from tutelage.rewards.train import train_reward
 from tutelage.rl.config import RL
+from tutelage.rl.own_loop import OwnLoop
 from tutelage.rl.presets import algorithm
 from tutelage.rl.stage import rl as _rl
 from tutelage.store import Store
@@ -137,6 +138,14 @@ def rl(project: str | Path | Project, prompts: str | Path | Sequence[str | Promp
         found = resolve_rewards(opened, rewards, asked.reward_weight, costs, asked.scoring)
         opened = _open(opened, "rl", {**settings, "reward": reward, **({"cost": cost} if _each(cost) else {})})
         return _rl(opened, asked, found.score, found.parents, found.sources)
+
+
+def policy_trainer(model: str, **settings: Any) -> OwnLoop:
+    """PPO, or another preset, for a loop of one's own; settings as those of `rl.own_loop.OwnLoop.of`.
+
+        metrics = tutelage.policy_trainer("smollm2-135m-q4", algorithm="ppo").step(prompts, responses, scores)
+    """
+    return OwnLoop.of(model, **settings)
 
 
 def _each(given: Reward | Sequence[Reward]) -> tuple[Reward, ...]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 _SOURCE = '''
@@ -68,6 +67,6 @@ class Launch:
     owner: int | None
     shares_processes: bool      # whether other processes of the same user count against the limit
 
-    def command(self, python: str) -> Sequence[str]:
+    def command(self, python: str) -> list[str]:
         told = asdict(self) | {"cpu_s": max(1, round(self.cpu_s)), "memory": self.memory_mb << 20, "file": self.file_mb << 20}
         return [python, "-I", "-S", "-B", "-X", "utf8", "-c", _SOURCE, json.dumps(told)]

@@ -103,8 +103,8 @@ def load_classifier_reward(directory: Path, called: Called, on_error: OnError = 
             raise ModelError(f"{directory} is not a model: it has no config.json.")
         config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     if not any("ForSequenceClassification" in name for name in config.architectures or ()):
-        raise ModelError(f"{called.name} is no sequence classifier but a {config.model_type} model. A reward model of Tutelage is "
-                         "an artifact; to train a classifier: tutelage classify.")
+        raise ModelError(f"{called.name} is no sequence classifier but a {config.model_type} model. Reward models of ours are "
+                         "artifacts; to train a classifier: tutelage classify.")
     tokenizer, label = load_tokenizer(directory), _label(called, config)
     if reads == "chat" and not getattr(tokenizer, "chat_template", None):
         raise ConfigError(f"{called.name}: its tokenizer has no chat template; wanted reads=response, dialogue or pair.")
