@@ -126,15 +126,14 @@ def rl(project: str | Path | Project, prompts: str | Path | Sequence[str | Promp
     if prompts and "policy" not in settings:
         settings["policy"], project = str(project), settings.pop("project", "tutelage-project")
     rewards, costs = _each(reward), _each(cost) or tuple(settings.get("constraints", {}).get("cost", ()))
+    constraints = {**settings.get("constraints", {}), **({"cost": [_name(each) for each in costs]} if costs else {})}
+    asked = from_plain(RL, {**settings, "reward": [_name(each) for each in rewards], "constraints": constraints})
+    algorithm(asked.algorithm, asked.settings)      # what is wrong with them is said before a reward is loaded
     opened = _open(project, "rl", {})
-    named = {"reward": [_name(each) for each in rewards]}
-    if costs:
-        named["constraints"] = {**settings.get("constraints", {}), "cost": [_name(each) for each in costs]}      # type: ignore[assignment]
     with opened.lock():
         if prompts:
             settings["prompts"] = _prompts(opened, prompts)
-        asked = from_plain(RL, {**settings, **named})
-        algorithm(asked.algorithm, asked.settings)      # what is wrong with them is said before a reward is loaded
+            asked = replace(asked, prompts=settings["prompts"])
         found = resolve_rewards(opened, rewards, asked.reward_weight, costs, asked.scoring)
         opened = _open(opened, "rl", {**settings, "reward": reward, **({"cost": cost} if _each(cost) else {})})
         return _rl(opened, asked, found.score, found.parents, found.sources)

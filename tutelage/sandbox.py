@@ -144,16 +144,18 @@ class Sandbox:
         return "" if said == "42" else (said.splitlines() or [f"no answer, code {ran.code}"])[-1][:200]
 
     def _command(self, work: Path, root: Path, launch: Launch, limits: Limits) -> list[str]:
+        """Under `timeout`, which ends it also where this process was killed and cannot."""
         program = launch.command(self.python)
+        in_time = [_tool("timeout"), "-s", "KILL", str(round(limits.wall_s) + 10)]
         if self.mechanism == "limits":
-            return program
+            return [*in_time, *program]
         system = [path for path in _SYSTEM if os.path.lexists(path)]
         prefix = str(Path(self.python).parent.parent)
         if not prefix.startswith("/usr"):
             system.append(prefix)
         if self.mechanism == "namespaces":
-            return _unshared(system, work, root, launch, limits.file_mb, program)
-        return _bubblewrapped(system, work, launch, program)
+            return [*in_time, *_unshared(system, work, root, launch, limits.file_mb, program)]
+        return [*in_time, *_bubblewrapped(system, work, launch, program)]
 
 
 def _bubblewrapped(system: Sequence[str], work: Path, launch: Launch, program: Sequence[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """A constraint holds a limit that no fixed weight of its cost holds.
 
 The task: of six tokens, those whose id divides by 3 earn 1 each and cost 1; those that leave 1 earn a half and cost nothing
-(shares of the response). A weighted sum `reward - w cost` is best at all of the one kind or all of the other, whatever w: its cost
-is near 1 or near 0. With the cost held to 0.3 on average the best mean reward is 0.65.
+(shares of the response). A weighted sum `reward - w cost` is best at all of the one kind or all of the other, whatever w: its
+cost is near 1 or near 0. With the cost held to 0.3 on average the best mean reward is 0.65.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def earns(samples: Sequence[Sample]) -> list[float]:
     return [cost + half / 2 for cost, half in zip(costs(samples), halves, strict=True)]
 
 
-def train(weight: float, constraints: Constraints, steps: int, seed: int = 0, last: int = 20) -> tuple[float, float, list[dict[str, float]]]:
+def train(weight: float, constraints: Constraints, steps: int, seed: int = 0,
+          last: int = 20) -> tuple[float, float, list[dict[str, float]]]:
     """Mean reward and cost of the samples of the last steps, and all metrics."""
     parts = [Part("earns", CallableReward(earns)), Part("weighted", CallableReward(costs), -weight),
              *([Part("costs", CallableReward(costs), is_cost=True)] if constraints.cost else [])]

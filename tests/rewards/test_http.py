@@ -124,7 +124,7 @@ def test_one_sample_that_breaks_the_service_does_not_spoil_its_batch(scorer: Sco
 
 def test_a_service_that_is_not_there_or_never_answers_is_given_up(scorer: Scorer, many: list[Sample]) -> None:
     scorer.answer = lambda body: __import__("time").sleep(1.0) or (200, {}, b"{}")      # type: ignore[method-assign]
-    with pytest.raises(RewardError, match=r"was out of reach \(ReadTimeout\) 2 times for .* samples \(first: s1\)"):
+    with pytest.raises(RewardError, match=r"was out of reach \((Read|Connect)Timeout\) 2 times for .* samples \(first: s1\)"):
         reward(scorer, timeout_s=0.05, retries=1).score(many[:2])
     scorer.server.shutdown()
     scorer.server.server_close()

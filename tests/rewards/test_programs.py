@@ -45,7 +45,7 @@ def test_code_does_not_run_unless_it_is_allowed() -> None:
 
 def test_prompts_without_tests_are_found_before_the_run(programs: Callable[..., list[Sample]]) -> None:
     rule = load_rule("tests", ALLOWED)
-    for tests, said in (("", "have no unit tests"), ("x = 1", "have no unit tests"), ("assert (", "unit tests that are no Python")):
+    for tests, said in (("", "have no unit tests"), ("x = 1", "have no unit tests"), ("assert (", "that are no Python")):
         with pytest.raises(RewardError, match=said):
             rule.check([each.prompt for each in programs("x", tests=tests)])
         with pytest.raises(RewardError, match=said):

@@ -46,7 +46,8 @@ def test_each_name_is_what_it_says_and_the_manifest_says_it_too(project: Project
     found = resolve_reward(project, f"{classifier}[good](as=probability)")
     assert isinstance(found.score, ClassifierReward) and found.name == "sentiment[good]" and "reward sentiment" in found.sources
     found = resolve_reward(project, "rule:tags(think, answer)")
-    assert isinstance(found.score, RuleReward) and isinstance(found.score, ChecksPrompts) and found.name == "rule:tags(think, answer)"
+    assert isinstance(found.score, RuleReward) and isinstance(found.score, ChecksPrompts)
+    assert found.name == "rule:tags(think, answer)"
     found = resolve_reward(project, "https://rewards.example/v1")
     assert isinstance(found.score, EndpointReward) and found.sources == {"reward https://rewards.example/v1": "remote"}
     found = resolve_reward(project, f"{tmp_path}/own.py:score")

@@ -89,7 +89,8 @@ def test_it_goes_on_from_its_state_and_what_it_saves_is_a_model(loop: Callable[.
     assert torch.equal(weights(other), weights(again))
     other.save(tmp_path / "model")
     saved = load_policy(tmp_path / "model", "fp32", value_head=True)
-    assert all(torch.equal(value, dict(other.trainer.policy.named_parameters())[name]) for name, value in saved.named_parameters())
+    own = dict(other.trainer.policy.named_parameters())
+    assert all(torch.equal(value, own[name]) for name, value in saved.named_parameters())
 
 
 @pytest.mark.parametrize(("prompts", "responses", "scores", "error", "said"), [

@@ -112,7 +112,8 @@ def test_constraints_that_make_no_sense_are_refused(settings: dict[str, Any], sa
 def test_one_call_is_enough(tiny_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     made = tutelage.rl(str(tiny_directory), ["Name a river.", "Name a bird."], reward=evens, **FAST)
-    assert made.kind == "model" and made.manifest.facts["prompts"] == 2 and made.path.is_relative_to(tmp_path / "tutelage-project")
+    assert made.kind == "model" and made.manifest.facts["prompts"] == 2
+    assert made.path.is_relative_to(tmp_path / "tutelage-project")
     again = tutelage.rl(str(tiny_directory), ["Name a river.", "Name a bird."], reward=evens, project="tutelage-project", **FAST)
     assert again == made
 
@@ -121,7 +122,8 @@ def test_several_rewards_and_a_cost_in_one_call(project: Project, tiny_directory
     data = instructions([("a?", "x"), ("b?", "y")])
     made = tutelage.rl(project, data, policy=str(tiny_directory), reward=["rule:exact", evens], reward_weight=[2.0, 1.0],
                        cost=first_is_odd, constraints={"limit": [0.4]}, **FAST)
-    assert made.manifest.config["reward"] == ["rule:exact", "evens"] and made.manifest.config["constraints"]["cost"] == ["first_is_odd"]
+    assert made.manifest.config["reward"] == ["rule:exact", "evens"]
+    assert made.manifest.config["constraints"]["cost"] == ["first_is_odd"]
     run, = project.runs.iterdir()
     for told in read_metrics(run / "metrics.jsonl"):
         assert told["reward/total"] == pytest.approx(2.0 * told["reward/rule:exact"] + told["reward/evens"])

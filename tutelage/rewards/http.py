@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from tutelage.records import Sample, Scores
-from tutelage.remote import OutOfReach, Remote, reason
+from tutelage.remote import LONGEST_WAIT_S, OutOfReach, Remote, reason
 from tutelage.rewards.outcomes import NOT_ASKED, SKIP_REMEDY, Failed, in_threads, settle
 from tutelage.scoring import Scoring
 
@@ -44,7 +44,8 @@ class EndpointReward:
         """
         s, stop = self.scoring, self.scoring.on_error == "stop"
         batches = [samples[start : start + s.batch] for start in range(0, len(samples), s.batch)]
-        answers = in_threads(self._ask, batches, s.at_once, 0, stop=stop)
+        longest = (s.retries + s.batch + 1) * (2 * s.timeout_s * s.batch + LONGEST_WAIT_S) if s.timeout_s else 0.0
+        answers = in_threads(self._ask, batches, s.at_once, longest, stop=stop)      # one that trickles outlasts its own limit
         outcomes = [each for batch, answer in zip(batches, answers, strict=True)
                     for each in ([answer] * len(batch) if isinstance(answer, Failed) else answer)]
         return settle(self.name, outcomes, samples, s.on_error)

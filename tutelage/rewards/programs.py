@@ -116,9 +116,9 @@ class ProgramTests:
 
 def _verdict(ran: Ran, word: str, share: bool) -> float | Failed:
     lines = ran.output.decode("utf-8", "replace").splitlines()
-    if not lines or lines[0] != f"{word} begun":
+    if f"{word} begun" not in lines:
         return Failed(f"could not begin to run a program (code {ran.code}: {(lines or ['no output'])[-1][:120]})")
-    told = next((line.removeprefix(word) for line in lines[1:] if line.startswith(f"{word} [")), None)
+    told = next((line.removeprefix(word) for line in lines if line.startswith(f"{word} [")), None)
     if told is None:
         return 0.0
     passed, asked = json.loads(told)
