@@ -98,7 +98,8 @@ def test_time_and_output_are_bounded() -> None:
 
 def test_a_fork_bomb_is_stopped_and_leaves_nothing_behind() -> None:
     program = ("import os, time\ncount = 0\ntry:\n    while True:\n        if os.fork() == 0:\n"
-               "            os.setsid(); os.close(1); os.close(2); time.sleep(600)\n        count += 1\nexcept OSError: print(count, flush=True)")
+               "            os.setsid(); os.close(1); os.close(2); time.sleep(600)\n        count += 1\n"
+               "except OSError: print(count, flush=True)")
     for sandbox in here().values():
         ran = run(sandbox, program, Limits(processes=12))
         assert 0 < int(ran.output) <= 12

@@ -117,7 +117,7 @@ def test_one_sample_that_hangs_or_raises_is_that_samples_trouble_alone(four: lis
 
 def test_calls_that_hang_do_not_pile_up() -> None:
     ended = threading.Event()
-    with pytest.raises(RewardError, match="3 calls did not answer"):
+    with pytest.raises(RewardError, match=r"\d calls did not answer"):
         in_threads(lambda _: ended.wait(60), range(50), 2, 0.1)
     ended.set()
 
