@@ -171,7 +171,8 @@ def _prompts(project: Project, prompts: str | Path | Sequence[str | Prompt]) -> 
 def _row(prompt: Prompt) -> dict[str, Any]:
     """A prompt as a file of prompts has it."""
     row = prompt.to_json()
-    return {**row, "prompt": row.pop("messages")}
+    messages = row.pop("messages")
+    return {**row, "prompt": messages}
 
 
 def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
