@@ -27,7 +27,7 @@ from tutelage.scoring import Constraints
 from tutelage.training.config import Optimizer
 from tutelage.training.optimizer import Masters
 
-PROMPTS = [Prompt(id=letter, messages=(Message.of("user", letter),)) for letter in "abcdefgh"]
+PROMPTS = [Prompt(id=letter, messages=(Message.of("user", letter),)) for letter in "abcd"]
 LIMIT, BEST = 0.3, 0.65
 
 
@@ -41,12 +41,12 @@ def earns(samples: Sequence[Sample]) -> list[float]:
 
 
 def train(weight: float, constraints: Constraints, steps: int, seed: int = 0,
-          last: int = 15) -> tuple[float, float, list[dict[str, float]]]:
+          last: int = 20) -> tuple[float, float, list[dict[str, float]]]:
     """Mean reward and cost of the samples of the last steps, and all metrics."""
     parts = [Part("earns", CallableReward(earns)), Part("weighted", CallableReward(costs), -weight),
              *([Part("costs", CallableReward(costs), is_cost=True)] if constraints.cost else [])]
-    settings = algorithm("rloo", {"kl_coef": 0.0, "ent_coef": 0.005})
-    config = RL(steps=steps, prompts_per_step=8, per_prompt=8, max_new_tokens=6, missing_end_penalty=0.0, seed=seed,
+    settings = algorithm("rloo", {"kl_coef": 0.0, "ent_coef": 0.02})
+    config = RL(steps=steps, prompts_per_step=4, per_prompt=8, max_new_tokens=6, missing_end_penalty=0.0, seed=seed,
                 constraints=constraints)
     policy, reference = (Policy(tiny_model(seed=seed), value_head=False) for _ in range(2))
     masters = Masters(policy, Optimizer(lr=2e-2, warmup_fraction=0.0, schedule="constant"), steps)
