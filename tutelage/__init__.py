@@ -1,7 +1,8 @@
 """Tutelage: teach a language model with instructions and human feedback.
 
 `tutelage.pretrain`, `sft`, `dpo`, `classify`, `sample`, `reward`, `rl` and `evaluate` are the stages, `predict` asks a
-classifier; see `tutelage.api`. They are fetched when first asked for, so that importing the package costs nothing.
+classifier, `policy_trainer` is for loops of one's own; see `tutelage.api`. They are fetched when first asked for, so that
+importing the package costs nothing.
 """
 
 import sys
@@ -9,7 +10,8 @@ from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "classify", "dpo", "evaluate", "predict", "pretrain", "reward", "rl", "sample", "sft"]
+__all__ = ["__version__", "classify", "dpo", "evaluate", "policy_trainer", "predict", "pretrain", "reward", "rl",
+           "sample", "sft"]
 
 
 def __getattr__(name: str) -> Any:

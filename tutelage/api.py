@@ -11,29 +11,32 @@ made from just that.
 
 from __future__ import annotations
 
-import hashlib
-import inspect
+import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tutelage.config import from_plain
+from tutelage.data.sources import read_file
+from tutelage.data.writer import write_dataset
 from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.stage import evaluate as _evaluate
 from tutelage.feedback.gathering import Gathered, gather, origin
 from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import sample as _sample
-from tutelage.lineage import file_hash
+from tutelage.messages import Message, messages_id, record_id
 from tutelage.models.load import resolve
 from tutelage.project import Artifact, Project
-from tutelage.protocols import Score
-from tutelage.rewards.callables import CallableReward, Function, load_callable
+from tutelage.records import Prompt
+from tutelage.rewards.callables import Function
 from tutelage.rewards.config import RewardModel
-from tutelage.rewards.model import RewardScorer
+from tutelage.rewards.resolve import resolve_reward, resolve_rewards
 from tutelage.rewards.train import train_reward
 from tutelage.rl.config import RL
+from tutelage.rl.own_loop import OwnLoop
 from tutelage.rl.presets import algorithm
 from tutelage.rl.stage import rl as _rl
 from tutelage.store import Store
@@ -103,19 +106,79 @@ def reward(project: str | Path | Project, **settings: Any) -> Artifact:
         return train_reward(opened, config, **(origin(gathered) if gathered else {}))
 
 
-def rl(project: str | Path | Project, *, reward: str | Function, **settings: Any) -> Artifact:
-    """Train a policy; settings as in `rl.config.RL`. `reward` may be a function of samples, one float each."""
-    asked = from_plain(RL, {**settings, "reward": reward if isinstance(reward, str) else ""})
+Reward = str | Function
+
+
+def rl(project: str | Path | Project, prompts: str | Path | Sequence[str | Prompt] = "", *, reward: Reward | Sequence[Reward],
+       cost: Reward | Sequence[Reward] = (), **settings: Any) -> Artifact:
+    """Train a policy; settings as in `rl.config.RL`.
+
+        tutelage.rl("my-project", policy="taught", prompts="prompts.jsonl", reward="rule:exact")
+        tutelage.rl("smollm2-135m-q4", ["Name a river.", "Name a bird."], reward=lambda samples: [-len(s.text) for s in samples])
+
+    Args:
+        project: a project; or, where `prompts` stand behind it and `policy` is not set, the model to start from, which is then
+            trained in the project of the setting `project` (a new directory `tutelage-project` by default).
+        prompts: a data set or a file, or the prompts themselves.
+        reward: a name or a function of samples that gives one float each, or several of them (with `reward_weight`).
+        cost: names or functions whose means `constraints.limit` bounds; the same as `constraints.cost`.
+    """
+    if prompts and "policy" not in settings:
+        settings["policy"], project = str(project), settings.pop("project", "tutelage-project")
+    rewards, costs = _each(reward), _each(cost) or tuple(settings.get("constraints", {}).get("cost", ()))
+    constraints = {**settings.get("constraints", {}), **({"cost": [_name(each) for each in costs]} if costs else {})}
+    asked = from_plain(RL, {**settings, "reward": [_name(each) for each in rewards], "constraints": constraints})
     algorithm(asked.algorithm, asked.settings)      # what is wrong with them is said before a reward is loaded
-    with (opened := _open(project, "rl", {**settings, "reward": reward})).lock():
-        score, parents, sources = resolve_reward(opened, reward)
-        name = reward if isinstance(reward, str) else score.name if isinstance(score, CallableReward) else ""
-        heldout = None
+    opened = _open(project, "rl", {})
+    with opened.lock():
+        if prompts:
+            settings["prompts"] = _prompts(opened, prompts)
+            asked = replace(asked, prompts=settings["prompts"])
+        found = resolve_rewards(opened, rewards, asked.reward_weight, costs, asked.scoring)
+        opened = _open(opened, "rl", {**settings, "reward": reward, **({"cost": cost} if _each(cost) else {})})
+        parents, sources, heldout = found.parents, found.sources, None
         if asked.guard.reward:
-            heldout, more_parents, more_sources = resolve_reward(opened, asked.guard.reward)
-            parents |= {f"guard {role}": parent for role, parent in more_parents.items()}
-            sources |= {f"guard {role}": source for role, source in more_sources.items()}
-        return _rl(opened, from_plain(RL, {**settings, "reward": name}), score, parents, sources, heldout)
+            watching = resolve_reward(opened, asked.guard.reward, asked.scoring)
+            heldout = watching.score
+            parents = {**parents, **{f"guard {role}": parent for role, parent in watching.parents.items()}}
+            sources = {**sources, **{f"guard {role}": source for role, source in watching.sources.items()}}
+        return _rl(opened, asked, found.score, parents, sources, heldout)
+
+
+def policy_trainer(model: str, **settings: Any) -> OwnLoop:
+    """PPO, or another preset, for a loop of one's own; settings as those of `rl.own_loop.OwnLoop.of`.
+
+        metrics = tutelage.policy_trainer("smollm2-135m-q4", algorithm="ppo").step(prompts, responses, scores)
+    """
+    return OwnLoop.of(model, **settings)
+
+
+def _each(given: Reward | Sequence[Reward]) -> tuple[Reward, ...]:
+    return (given,) if isinstance(given, str) or callable(given) else tuple(given)
+
+
+def _name(reward: Reward) -> str:
+    return reward if isinstance(reward, str) else getattr(reward, "__name__", "reward")
+
+
+def _prompts(project: Project, prompts: str | Path | Sequence[str | Prompt]) -> str:
+    """The name of a data set of them, made where they were given themselves."""
+    if isinstance(prompts, str | Path):
+        return str(prompts)
+    records = [Prompt(id=messages_id("prompt", asked), messages=asked) if isinstance(each, str) else each
+               for each in prompts for asked in [(Message.of("user", str(each)),)]]
+    name = f"prompts-{record_id(*(each.to_json() for each in records))}"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{name}.jsonl")
+        path.write_text("".join(json.dumps(_row(each)) + "\n" for each in records), encoding="utf-8")
+        return write_dataset(project, name, [read_file(path)]).ref
+
+
+def _row(prompt: Prompt) -> dict[str, Any]:
+    """A prompt as a file of prompts has it."""
+    row = prompt.to_json()
+    messages = row.pop("messages")
+    return {**row, "prompt": messages}
 
 
 def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
@@ -124,24 +187,8 @@ def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
     with (opened := _open(project, "evaluate", settings)).lock():
         if not config.reward:
             return _evaluate(opened, config, ScriptedTruth())
-        score, parents, sources = resolve_reward(opened, config.reward)
-        return _evaluate(opened, config, ScriptedTruth(), score, parents=parents, sources=sources)
-
-
-def resolve_reward(project: Project, reward: str | Function) -> tuple[Score, dict[str, str], dict[str, str]]:
-    """The `Score` that `reward` names, and what a manifest says of it: its parents and its sources.
-
-    Args:
-        reward: an artifact's name, `rm:NAME`, `file.py:function`, or a function.
-    """
-    if not isinstance(reward, str):
-        score = CallableReward(reward)
-        return score, {}, {f"reward {score.name}": hashlib.sha256(_source(reward).encode()).hexdigest()}
-    file, _, function = reward.rpartition(":")
-    if file.endswith(".py"):
-        return load_callable(reward), {}, {f"reward {Path(file).name}:{function}": file_hash(Path(file))}
-    artifact = project.artifact(reward.removeprefix("rm:"), "reward")
-    return RewardScorer.load(artifact.path, str(artifact.manifest.facts["precision"])), {"reward": artifact.parent_ref}, {}
+        found = resolve_reward(opened, config.reward)
+        return _evaluate(opened, config, ScriptedTruth(), found.score, parents=found.parents, sources=found.sources)
 
 
 def _feedback(project: Project, data: str, method: str = "vote") -> Gathered | None:
@@ -150,14 +197,6 @@ def _feedback(project: Project, data: str, method: str = "vote") -> Gathered | N
         return None
     with Store.open(project.store_place) as store:
         return gather(project, store, method=method)
-
-
-def _source(function: Function) -> str:
-    """The function's text, so that an edited reward is another reward; its name where there is no text."""
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        return getattr(function, "__qualname__", "reward")
 
 
 def _open(project: str | Path | Project, command: str, settings: Mapping[str, Any]) -> Project:

@@ -25,6 +25,15 @@ class Score(Protocol):
 
 
 @runtime_checkable
+class ChecksPrompts(Protocol):
+    """A `Score` that needs something of a prompt, such as its wanted response, and looks for it before a run begins."""
+
+    def check(self, prompts: Sequence[Prompt]) -> None:
+        """Raises RewardError, naming the first prompt that lacks it."""
+        ...
+
+
+@runtime_checkable
 class Publish(Protocol):
     """Hands new weights to whoever generates. In process: `training.optimizer.Masters`, whose module the engine reads."""
 

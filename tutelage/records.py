@@ -100,13 +100,15 @@ class Document(Record):
 class Prompt(Record):
     """What a model is asked. `key_facts` is its answer rubric: facts, each with the forms that count as saying it.
 
-    The rubric belongs to graders and scripted annotators; no training code reads it.
+    The rubric belongs to graders and scripted annotators; no training code reads it. `wanted` is the response that an
+    instruction wants, which only rewards compare with (`rule:exact` …).
     """
 
     id: str
     messages: Messages
     kind: str = ""
     key_facts: tuple[tuple[str, ...], ...] = ()
+    wanted: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
@@ -297,8 +299,12 @@ class Scores:
     """What a `Score` gives for B samples: the total that is optimised and the parts it was made of.
 
     `per_token` holds one sequence of floats a sample (its response tokens) where the reward is dense, else None.
+    `skipped` says of samples, by their place, why they have no score: their total is NaN, and whoever learns leaves them
+    out. `costs` are what constraints are about, by name; `total` has nothing of them.
     """
 
     total: tuple[float, ...]                                  # (B,)
     per_token: tuple[tuple[float, ...], ...] | None = None    # B ragged rows
     parts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    skipped: Mapping[int, str] = field(default_factory=dict)
+    costs: Mapping[str, tuple[float, ...]] = field(default_factory=dict)     # name -> (B,)

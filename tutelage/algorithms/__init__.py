@@ -6,6 +6,7 @@ One function for each idea; papers and tests are listed in docs/papers.md.
 from tutelage.algorithms.advantages import gae, group_mean, leave_one_out, monte_carlo, per_token
 from tutelage.algorithms.best_of import best_in_group, best_of_kl, expected_best, pair_weights
 from tutelage.algorithms.classification_loss import sigmoid_cross_entropy, softmax_cross_entropy
+from tutelage.algorithms.constraints import lagrangian_scores, next_log_multiplier
 from tutelage.algorithms.entropy import next_ent_coef
 from tutelage.algorithms.importance import truncated_weights
 from tutelage.algorithms.kl import KL_ESTIMATORS, exact_kl, k1, k2, k3, next_kl_coef
@@ -49,6 +50,7 @@ __all__ = [
     "k3",
     "keep",
     "kto_loss",
+    "lagrangian_scores",
     "last_token_index",
     "leave_one_out",
     "log_odds",
@@ -61,6 +63,7 @@ __all__ = [
     "negative_log_likelihood",
     "next_ent_coef",
     "next_kl_coef",
+    "next_log_multiplier",
     "pair_loss",
     "pair_weights",
     "per_token",

@@ -131,8 +131,8 @@ def resolve_dataset(project: Project, name: str) -> Artifact | Path:
     return project.artifact(name, kind="dataset")
 
 
-def prompts_of(records: Sequence[Any]) -> list[Prompt]:
-    """Prompts as they are; of instructions their prompts.
+def prompts_of(records: Sequence[Any], wanted: bool = False) -> list[Prompt]:
+    """Prompts as they are; of instructions their prompts, with the `wanted` responses where these are asked for.
 
     Raises:
         DataError: if the records are neither.
@@ -140,6 +140,7 @@ def prompts_of(records: Sequence[Any]) -> list[Prompt]:
     if all(isinstance(record, Prompt) for record in records):
         return list(records)
     if all(isinstance(record, Instruction) for record in records):
-        return [Prompt(id=record.id, messages=record.prompt) for record in records]
+        return [Prompt(id=record.id, messages=record.prompt, **({"wanted": record.response.text, "meta": record.meta}
+                                                                if wanted else {})) for record in records]
     kind = next((name for name, record_type in RECORD_TYPES.items() if isinstance(records[0], record_type)), "other")
     raise DataError(f"wanted prompts or instructions, got records of kind {kind}. Give a data set of prompts.")

@@ -15,6 +15,7 @@ ANNOTATORS = get_args(AnnotatorKind)
 # Read in every row, whatever its format; `meta` is where our own export puts what a row said besides.
 COMMON = frozenset({"id", "annotator", "person", "weight", "judgment_ids", "meta"})
 DEEPEST = 100
+PROGRAMS = ("tests", "test_list")      # a list of lines is one program: the unit tests of generated code
 _MEDIA = ("image", "images", "video", "videos", "audio", "audios")
 
 
@@ -93,6 +94,7 @@ def meta_of(row: RowObject, known: frozenset[str]) -> dict[str, Any]:
     own = row.get("meta")
     found = dict(own) if isinstance(own, dict) else {}
     found.update((key, value) for key, value in row.items() if key not in known and _is_scalar(value))
+    found.update((key, "\n".join(row[key])) for key in PROGRAMS if key not in known and _is_program(row.get(key)))
     return {key: value for key, value in found.items() if _is_scalar(value)}
 
 
@@ -109,3 +111,7 @@ def check_depth(value: Any, name: str) -> None:
 
 def _is_scalar(value: Any) -> bool:
     return isinstance(value, str | int | float) and value != ""
+
+
+def _is_program(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(line, str) for line in value)

@@ -36,7 +36,7 @@ _ALPACA = COMMON | {"instruction", "input", "output", "system", "history", "tool
 _MESSAGES = COMMON | {"messages", "system", "tools"}
 _SHAREGPT = COMMON | {"conversations", "system", "tools"}
 _PROMPT_RESPONSE = COMMON | {"prompt", "response", "completion", "system", "tools"}
-_PROMPTS = COMMON | {"prompt", "system", "kind", "key_facts"}
+_PROMPTS = COMMON | {"prompt", "system", "kind", "key_facts", "wanted"}
 _TASKS = COMMON | {"instruction", "instances", "input", "output"}
 _LABELS = COMMON | {"text", "label", "labels"}
 KNOWN = _ALPACA | _MESSAGES | _SHAREGPT | _PROMPT_RESPONSE | _PROMPTS | _TASKS | _LABELS
@@ -107,7 +107,7 @@ def prompts(row: RowObject, annotator: AnnotatorKind = "human") -> Prompt:
     check_conversation(conversation, ends="user")
     kind, facts = optional_text(row, "kind"), _key_facts(row.get("key_facts"))
     return Prompt(id=given_id(row) or messages_id("prompt", conversation), messages=conversation, kind=kind,
-                  key_facts=facts, meta=meta_of(row, _PROMPTS))
+                  key_facts=facts, wanted=optional_text(row, "wanted"), meta=meta_of(row, _PROMPTS))
 
 
 def text(row: RowObject, annotator: AnnotatorKind = "human") -> Document:

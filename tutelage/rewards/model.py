@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import torch
 
 from tutelage.batch import TokenBatch
 from tutelage.data.chat import ChatTemplate
-from tutelage.errors import ArtifactError, RewardError
+from tutelage.errors import ArtifactError
 from tutelage.models.load import load_policy, load_tokenizer
 from tutelage.models.policy import Policy
 from tutelage.records import Sample, Scores
+from tutelage.rewards.outcomes import SKIP_REMEDY, Failed, settle
+from tutelage.scoring import OnError
 from tutelage.training.pairs import render_to_end_of_turn
 
 SCALE_FILE = "scale.json"      # mean and standard deviation on the training responses
@@ -23,18 +26,19 @@ MICRO_TOKENS = 2048
 class RewardScorer:
     """The `Score` of a reward model. `total` has mean 0 and standard deviation 1 on the responses it was trained with."""
 
-    def __init__(self, policy: Policy, template: ChatTemplate, mean: float = 0.0, std: float = 1.0) -> None:
-        self.policy, self.template, self.mean, self.std = policy, template, mean, std
+    def __init__(self, policy: Policy, template: ChatTemplate, mean: float = 0.0, std: float = 1.0,
+                 on_error: OnError = "stop") -> None:
+        self.policy, self.template, self.mean, self.std, self.on_error = policy, template, mean, std, on_error
 
     @classmethod
-    def load(cls, directory: Path, precision: str) -> RewardScorer:
+    def load(cls, directory: Path, precision: str, on_error: OnError = "stop") -> RewardScorer:
         tokenizer = load_tokenizer(directory)
         try:
             scale = json.loads((directory / SCALE_FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ArtifactError(f"{directory} is not a reward model: it has no {SCALE_FILE}.") from None
         return cls(load_policy(directory, precision, score_head=True), ChatTemplate.load(directory, tokenizer),
-                   scale["mean"], scale["std"])
+                   scale["mean"], scale["std"], on_error)
 
     def score(self, samples: Sequence[Sample]) -> Scores:
         """Scores of what was sampled, read at the response's last token.
@@ -42,15 +46,13 @@ class RewardScorer:
         The sample's own ids are scored where they are this model's ids for its prompt; else its text is rendered.
 
         Raises:
-            RewardError: if a score is not finite; the sample is named.
+            RewardError: if a score is not finite and such samples are not to be skipped; the sample is named.
         """
         rows = [self._ids(sample) for sample in samples]
         raw = score_sequences(self.policy, [ids for ids, _ in rows], [length for _, length in rows])
-        bad = [samples[i].id for i, score in enumerate(raw.tolist()) if score != score or abs(score) == float("inf")]
-        if bad:
-            raise RewardError(f"the reward model gave no finite score for {len(bad)} of {len(samples)} samples "
-                              f"(first: {bad[0]}).")
-        return Scores(total=tuple(((raw - self.mean) / self.std).tolist()))
+        outcomes = [each if math.isfinite(each) else Failed("gave no finite score", SKIP_REMEDY)
+                    for each in ((raw - self.mean) / self.std).tolist()]
+        return settle("the reward model", outcomes, samples, self.on_error)
 
     def _ids(self, sample: Sample) -> tuple[tuple[int, ...], int]:
         prompt = self.template.render_prompt(sample.prompt.messages)

@@ -28,8 +28,10 @@ class Baseline:
         """`scores` of `per_prompt` samples of each prompt, neighbours.
 
         Raises:
-            RewardError: if they are to be the scale of rewards and do not differ.
+            RewardError: if there is none, or they are to be the scale of rewards and do not differ.
         """
+        if not scores:
+            raise RewardError("no prompt has a score for each of its reference samples. Mend the reward.")
         groups = [scores[start:start + per_prompt] for start in range(0, len(scores), per_prompt)]
         sizes = [n for n in (2**power for power in range(per_prompt.bit_length())) if n <= per_prompt]
         self.best = {str(n): statistics.fmean(expected_best(group, n) for group in groups) for n in sizes}

@@ -7,6 +7,7 @@ from typing import Literal
 
 from tutelage.errors import ConfigError
 from tutelage.models.config import Adapter, Precision
+from tutelage.scoring import Constraints, Scoring
 from tutelage.training.config import Optimizer
 
 
@@ -143,7 +144,8 @@ class RL:
         "online_dpo", "expert_iteration",
     ] = "ppo"                        # preset that `settings` starts from
     policy: str = "sft"              # model the policy and its reference start as
-    reward: str = "reward"           # reward artifact, or file.py:function
+    reward: tuple[str, ...] = ("reward",)    # one or several: artifact, rm:, hf:NAME[label], rule:, file.py:function, http(s)://
+    reward_weight: tuple[float, ...] = ()    # of each in the sum; empty: 1 each
     prompts: str = ""                # data set of prompts (or instructions, whose prompts are taken)
     name: str = "policy"             # name of the model artifact that is made
     steps: int = 100                 # rollouts
@@ -166,6 +168,8 @@ class RL:
     ptx_data: str = ""               # instructions or documents, mixed into each update by ptx_coef
     ptx_tokens: int = 1024           # of them in an update; a longer row is left out
     look_every: int = 10             # steps between looks at the same five prompts, kept as samples.jsonl; 0: none
+    scoring: Scoring = field(default_factory=Scoring)
+    constraints: Constraints = field(default_factory=Constraints)
     settings: dict[str, float | str | bool | None] = field(default_factory=dict)   # changes to the preset, by field of Algorithm
     guard: Guarding = field(default_factory=Guarding)
     adapter: Adapter = field(default_factory=Adapter)
@@ -178,6 +182,8 @@ class RL:
             raise ConfigError("rl: steps, prompts_per_step, per_prompt, max_new_tokens, micro_tokens, slots must be >= 1.")
         if self.look_every < 0:
             raise ConfigError(f"rl: look_every {self.look_every} must be >= 0; 0 is never.")
+        if self.reward_weight and len(self.reward_weight) != len(self.reward):
+            raise ConfigError(f"rl: {len(self.reward_weight)} weights for {len(self.reward)} rewards; wanted one each, or none.")
         if self.temperature <= 0 or self.missing_end_penalty < 0 or self.reward_clip <= 0:
             raise ConfigError("rl: temperature and reward_clip must be > 0, missing_end_penalty >= 0.")
         rates = [each for each in (self.last_temperature, self.critic_lr) if each is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from tutelage.protocols import Generate, Score
 from tutelage.records import Prompt, Sample, Sampling
 from tutelage.rl.baseline import Baseline
 from tutelage.rl.config import RL
+from tutelage.rl.constraint import Constraint
+from tutelage.rl.scored import scored
 from tutelage.rl.trainer import PolicyTrainer
 from tutelage.runs.meter import count, phase
 from tutelage.seeds import stream_seed
@@ -32,13 +35,16 @@ class Loop:
         self.prompts = list({prompt.id: prompt for prompt in prompts}.values())
         self.prompts_per_step = min(config.prompts_per_step, len(self.prompts))
         self.baseline = Baseline(config.standardise)
+        self.constraint = Constraint(config.constraints)
         self.ahead: list[Sample] = []      # of the next step, drawn before this step's update
 
     def state(self) -> dict[str, Any]:
-        return {"baseline": self.baseline.state(), "ahead": [json.dumps(sample.to_json()) for sample in self.ahead]}
+        return {"baseline": self.baseline.state(), "constraint": self.constraint.state(),
+                "ahead": [json.dumps(sample.to_json()) for sample in self.ahead]}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.baseline.load_state(state["baseline"])
+        self.constraint.load_state(state["constraint"])
         self.ahead = [Sample.from_json(json.loads(line)) for line in state["ahead"]]
 
     def step(self, i: int) -> dict[str, float]:
@@ -49,11 +55,11 @@ class Loop:
         self.ahead = self._draw(i + 1) if c.one_step_late and i + 1 < c.steps else []
         self.trainer.temperature = self._temperature(i)
         with phase("scoring"):
-            scores = self.reward.score(samples)
+            samples, scores, told = scored(self.reward, samples)
         preflight.finite_scores(scores.total, [sample.id for sample in samples])
         shaped = [_shape(self.baseline.scaled(score), sample, c) for score, sample in zip(scores.total, samples, strict=True)]
-        parts = {f"reward/{name}": sum(values) / len(values) for name, values in scores.parts.items()}
-        metrics = {"reward/total": sum(scores.total) / len(samples), **parts, **self.trainer.step(samples, shaped)}
+        shaped, held = self.constraint(shaped, scores.costs)
+        metrics = {**told, **held, **self.trainer.step(samples, shaped)}
         return {**metrics, **self.watch(samples, metrics)}
 
     def _draw(self, i: int) -> list[Sample]:
@@ -79,9 +85,9 @@ class Loop:
         with phase("sampling"):
             samples = self.engine.generate(self._reference_prompts(), sampling, c.per_prompt)
         with phase("scoring"):
-            scores = self.reward.score(samples).total
-        preflight.finite_scores(scores, [sample.id for sample in samples])
-        self.baseline.measure(scores, c.per_prompt)
+            kept, scores, _ = scored(self.reward, samples)
+        preflight.finite_scores(scores.total, [sample.id for sample in kept])
+        self.baseline.measure(_whole_groups(kept, scores.total, c.per_prompt), c.per_prompt)
         console.print(f"rl: {len(samples)} samples of the policy as it starts; {self.baseline}")
 
     def _reference_prompts(self) -> list[Prompt]:
@@ -102,6 +108,12 @@ class Loop:
         epoch, place = divmod(i, len(self.prompts) // size)
         order = permutation(len(self.prompts), self.config.seed, epoch)
         return [self.prompts[index] for index in order[place * size:(place + 1) * size]]
+
+
+def _whole_groups(samples: Sequence[Sample], scores: Sequence[float], per_prompt: int) -> list[float]:
+    """Scores of the prompts none of whose samples was left out."""
+    sizes = Counter(sample.prompt.id for sample in samples)
+    return [score for sample, score in zip(samples, scores, strict=True) if sizes[sample.prompt.id] == per_prompt]
 
 
 def _shape(score: float, sample: Sample, config: RL) -> float:

@@ -17,7 +17,7 @@ from tutelage.models.circumstances import begin_run
 from tutelage.models.load import load_policy, load_tokenizer, resolve, save_policy
 from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
-from tutelage.protocols import Score
+from tutelage.protocols import ChecksPrompts, Score
 from tutelage.records import Prompt, Sampling
 from tutelage.rl.beside import Beside
 from tutelage.rl.config import RL, Algorithm
@@ -53,7 +53,9 @@ def rl(project: Project, config: RL, reward: Score, reward_parents: Mapping[str,
     source = resolve(config.policy, project)
     beside = Beside.find(project, config, settings)
     data = load_dataset(resolve_dataset(project, config.prompts))
-    prompts = prompts_of(data.records)
+    prompts = prompts_of(data.records, wanted=True)
+    if isinstance(reward, ChecksPrompts):
+        reward.check(prompts)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
     manifest = Manifest(kind="model", name=config.name, stage="rl",
