@@ -8,55 +8,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from one_at_a_time import MODELS, V, naive, requests, tiny
 
 from tutelage.batch import TokenBatch
 from tutelage.data.chat import ChatTemplate
 from tutelage.errors import ConfigError, ModelError
-from tutelage.generation import engine as engine_module
+from tutelage.generation import flight as flight_module
 from tutelage.generation.engine import Engine, Response, decode
-from tutelage.generation.sampler import draw, uniforms
 from tutelage.messages import Message
 from tutelage.models.config import Adapter
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model, tiny_tokenizer
 from tutelage.records import Prompt, Sample, Sampling
-
-V = 48
-WINDOWED = {"sliding_window": 4}
-MODELS: dict[str, dict[str, Any]] = {
-    "llama": {}, "gpt2": {"scale_attn_by_inverse_layer_idx": True}, "mistral": WINDOWED, "cohere": {"logit_scale": 0.5},
-    "granite": {"attention_multiplier": 0.8, "logits_scaling": 0.5},
-    "gemma2": {**WINDOWED, "attn_logit_softcapping": 0.5, "final_logit_softcapping": 2.0,
-               "layer_types": ["sliding_attention", "full_attention"]}}
-
-
-def tiny(architecture: str, **more: Any) -> Any:
-    return tiny_model(architecture, vocab_size=V, noise=0.15, eos_token_id=1, pad_token_id=1, **{**MODELS[architecture], **more})
-
-
-def naive(theirs: Any, prompt: Sequence[int], seed: int, sampling: Sampling,
-          stop_ids: set[int]) -> tuple[list[int], list[float], bool]:
-    """One token at a time, transformers' whole forward over everything so far each time, no cache."""
-    ids: list[int] = []
-    logprobs: list[float] = []
-    with torch.no_grad():
-        while len(ids) < sampling.max_new_tokens:
-            logits = theirs(torch.tensor([[*prompt, *ids]]), use_cache=False).logits[:, -1].float()
-            u = torch.from_numpy(uniforms(np.array([seed], dtype=np.uint64), np.array([len(ids)], dtype=np.uint64)))
-            token, logprob = draw(logits, u, temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
-            ids.append(int(token))
-            logprobs.append(float(logprob))
-            if ids[-1] in stop_ids:
-                return ids, logprobs, True
-    return ids, logprobs, False
-
-
-def requests(rng: random.Random, prompts: int, per_prompt: int) -> tuple[list[list[int]], list[Response]]:
-    rows = [[rng.randrange(V) for _ in range(rng.randint(1, 9))] for _ in range(prompts)]
-    return rows, [Response(i, rng.getrandbits(63)) for i in range(prompts) for _ in range(per_prompt)]
 
 
 @pytest.mark.parametrize("slots", [1, 3, 8])
@@ -99,7 +64,7 @@ def test_prompts_are_admitted_in_portions(monkeypatch: pytest.MonkeyPatch) -> No
     """More prompt tokens than one forward takes: the same responses, whatever the portions."""
     results = []
     for portion in (1, 7, 2048):
-        monkeypatch.setattr(engine_module, "PREFILL_TOKENS", portion)
+        monkeypatch.setattr(flight_module, "PREFILL_TOKENS", portion)
         prompts, responses = requests(random.Random(4), 7, 2)
         decode(Policy(tiny("llama")), prompts, responses, Sampling(max_new_tokens=6), (3, 4, 5), 8)
         results.append([(response.ids, response.ended) for response in responses])

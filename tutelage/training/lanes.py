@@ -11,7 +11,6 @@ order of the items, and gradients are added in that order.
 from __future__ import annotations
 
 import copy
-import ctypes
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -20,12 +19,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from tutelage.models.heap import share_one_heap
 from tutelage.models.policy import Policy
 from tutelage.runs.meter import measuring
 from tutelage.runs.meter import threads as meter_of_threads
 
 MOST = 2      # lanes; each needs the memory of its own micro-batch
-_M_ARENA_MAX = -8      # malloc.h
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -33,15 +32,6 @@ Result = TypeVar("Result")
 def lanes_here(device: torch.device) -> int:
     """How many lanes pay: as many as threads, up to `MOST`; one where another kind of processor does the work."""
     return min(MOST, torch.get_num_threads()) if device.type == "cpu" else 1
-
-
-def share_one_heap() -> None:
-    """Let all threads of this process take memory from one heap: glibc else gives each lane a heap of its own, which keeps
-    what was freed in it (docs/LOG.md)."""
-    try:
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
-    except (OSError, AttributeError):      # another libc
-        return
 
 
 class Lanes:
