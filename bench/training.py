@@ -4,8 +4,9 @@
 
 Rows are rendered once, by our template, and both sides get the ids. The peer runs as its documentation starts it (eight rows a
 batch, padded) and tuned (bf16 weights, nothing recomputed; packed in our packing where it can pack). We run the rows of each
-of its steps as one step of ours, so every ratio is of equal work. The first step of each run warms up and is not timed; its
-losses stand beside each other. Tokens are those of rows, without padding, a prompt counted with each of its responses.
+of its steps as one step of ours, so every ratio is of equal work. The first two steps of each run warm up and are not timed (in
+the first the optimizer's moments come to be, in the second memory finds its size); first losses stand beside each other. Tokens
+are those of rows, without padding, a prompt counted with each of its responses.
 Each run is a process of its own; runs alternate; the medians count.
 """
 
@@ -29,6 +30,7 @@ WORKS = ("sft", "lora", "dpo", "reward")
 RESULTS = Path(__file__).parent / "results" / "training.json"
 PEER = Path(__file__).parent / "peers" / "trl_training.py"
 DOCUMENTED_BATCH = 8              # per_device_train_batch_size of transformers' Trainer
+WARM_UP = 2                       # steps
 LONGEST = {"sft": 512, "lora": 512, "dpo": 1024, "reward": 1024}
 TUNED_TOKENS = 2048               # of SFT, in one packed step
 TUNED_PAIRS = 4
@@ -81,22 +83,22 @@ def _compare(work: str, asked: argparse.Namespace, folder: Path) -> dict[str, An
 
 
 def _summary(plan: dict[str, Any], measured: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    tokens = sum(_tokens(plan["rows"][index]) for step in plan["steps"][1:] for index in step)
+    tokens = sum(_tokens(plan["rows"][index]) for step in plan["steps"][WARM_UP:] for index in step)
     sides: dict[str, dict[str, float]] = {}
     for side, runs in measured.items():
         sides[side] = {"tokens_per_s": statistics.median(tokens / _seconds(plan, each) for each in runs),
                        "peak_gb": statistics.median(each["peak_bytes"] for each in runs) / 1e9,
                        "first_loss": runs[0]["losses"][0]}
     sides["ours"]["ceiling_share"] = statistics.median(each["ceiling_share"] for each in measured["ours"])
-    return {**sides, "tokens_a_step": round(tokens / (len(plan["steps"]) - 1)),
+    return {**sides, "tokens_a_step": round(tokens / (len(plan["steps"]) - WARM_UP)),
             "times_faster": sides["ours"]["tokens_per_s"] / sides["peer"]["tokens_per_s"],
             "of_its_memory": sides["ours"]["peak_gb"] / sides["peer"]["peak_gb"]}
 
 
 def _seconds(plan: dict[str, Any], found: dict[str, Any]) -> float:
     """Of the timed steps, with their share of what was computed beforehand for all."""
-    timed = len(plan["steps"]) - 1
-    return sum(found["seconds"][1:]) + found["beforehand_s"] * timed / (timed + 1)
+    steps = len(plan["steps"])
+    return sum(found["seconds"][WARM_UP:]) + found["beforehand_s"] * (steps - WARM_UP) / steps
 
 
 def _tokens(row: dict[str, Any]) -> int:
@@ -131,9 +133,10 @@ def planned(work: str, asked: argparse.Namespace, tuned: bool) -> dict[str, Any]
     else:
         size = TUNED_PAIRS if tuned else DOCUMENTED_BATCH
         steps = [list(range(start, start + size)) for start in range(0, len(rows) - size + 1, size)]
-    steps = steps[:asked.steps + 1]
-    if len(steps) <= asked.steps:
-        raise ValueError(f"{len(rows)} rows within {LONGEST[work]} tokens fill {len(steps)} steps; wanted {asked.steps + 1}.")
+    wanted = WARM_UP + asked.steps
+    if len(steps) < wanted:
+        raise ValueError(f"{len(rows)} rows within {LONGEST[work]} tokens fill {len(steps)} steps; wanted {wanted}.")
+    steps = steps[:wanted]
     return {"work": work, "tuned": tuned, "model": str(path), "rows": rows, "steps": steps, "lr": RATES[work],
             "batch": len(steps[0]), "rank": RANK if work == "lora" else 0}
 
@@ -217,10 +220,10 @@ def ours(asked: dict[str, Any]) -> dict[str, Any]:
         losses.append(ours.step(number))
         seconds.append(time.perf_counter() - began)
     peak = peak_bytes()
-    timed = range(1, len(asked["steps"]))
+    timed = range(WARM_UP, len(asked["steps"]))
     return {"seconds": seconds, "losses": losses, "beforehand_s": ours.beforehand_s, "peak_bytes": peak,
             "precision": ours.precision,
-            "ceiling_share": sum(map(ours.products, timed)) / ours.ceiling / sum(seconds[1:])}
+            "ceiling_share": sum(map(ours.products, timed)) / ours.ceiling / sum(seconds[WARM_UP:])}
 
 
 def _task(asked: dict[str, Any], policy: Any) -> Any:

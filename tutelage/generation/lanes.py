@@ -15,7 +15,6 @@ import torch
 
 from tutelage.generation.flight import Group
 from tutelage.generation.requests import Response
-from tutelage.models.heap import share_one_heap
 
 MOST = 2             # lanes
 LANE_SLOTS = 16      # responses in flight below which a lane does not pay: weights are read once for each lane
@@ -59,7 +58,6 @@ def side_by_side(work: Callable[[Item], None], items: Sequence[Item], halt: thre
     """
     if len(items) == 1:
         return work(items[0])
-    share_one_heap()
     threads = torch.get_num_threads()
     errors: dict[int, BaseException] = {}
 

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from tutelage.models.heap import share_one_heap
 from tutelage.models.policy import Policy
 from tutelage.runs.meter import measuring
 from tutelage.runs.meter import threads as meter_of_threads
@@ -39,8 +38,6 @@ class Lanes:
 
     def __init__(self, policy: Policy, count: int = 1) -> None:
         self.count = count
-        if count > 1:
-            share_one_heap()
         self.policies = [policy] if count == 1 else [_alias(policy) for _ in range(count)]
         self._turns = _Turns()
         self._take: Callable[[str, Tensor], None] = lambda name, gradient: None
