@@ -15,7 +15,6 @@ from torch import Tensor
 
 from tutelage.models.attention import capped_scores, causal
 
-
 ALIGN = 32      # positions: products over widths in between take up to twice as long (docs/LOG.md)
 
 
