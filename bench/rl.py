@@ -2,9 +2,10 @@
 
     python -m bench rl [--work grpo rloo ppo] [--peer PYTHON] [--ppo-path DIRECTORY]
 
-The reward model is as large as the policy. 16 and 64 samples a step, 64 new tokens each, four samples a prompt, plain sampling at temperature 1. The peer runs as its
-documentation starts it and tuned (bf16 weights, one batch, nothing recomputed). The first step of each run warms up and is not
-timed. Both sides' rewards stand beside each other. PPO left TRL after 1.12: `--ppo-path` is a directory that has it.
+The reward model is as large as the policy. 16 and 64 samples a step, 64 new tokens each, four samples a prompt, plain sampling
+at temperature 1. The peer runs as its documentation starts it and tuned (bf16 weights, one batch, nothing recomputed). The
+first step of each run warms up and is not timed. Both sides' rewards stand beside each other. PPO left TRL after 1.12:
+`--ppo-path` is a directory that has it.
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ def _ppo(asked: dict[str, Any], tokenizer: Any, clock: Clock) -> Any:
     tokenizer.padding_side = "left"
     dtype = {"dtype": torch.bfloat16} if asked["tuned"] else {"dtype": torch.float32}
     policy, reference = (AutoModelForCausalLM.from_pretrained(asked["model"], **dtype) for _ in range(2))
-    value, rewarder = (AutoModelForSequenceClassification.from_pretrained(asked["model"], num_labels=1, **dtype) for _ in range(2))
+    value, rewarder = (AutoModelForSequenceClassification.from_pretrained(asked["model"], num_labels=1, **dtype)
+                       for _ in range(2))
     for each in (value, rewarder):
         each.config.pad_token_id = tokenizer.pad_token_id
     batch = asked["samples"] if asked["tuned"] else min(8, asked["samples"])

@@ -113,7 +113,7 @@ def decode(policy: Policy, prompts: Sequence[Sequence[int]], responses: Sequence
     if not responses:
         return
     lanes = lanes_for(policy.device, len(responses), slots)
-    room = min(-(-slots // lanes), -(-len(responses) // lanes))      # slots of a lane
+    room = min(slots // lanes, -(-len(responses) // lanes))      # slots of a lane
     longest = max(settings_of(each, sampling).max_new_tokens for each in responses)
     decoder = Decoder(policy) if longest < PACK_STEPS else decoder_of(policy, room)
     capacity = max(len(prompts[each.prompt]) + settings_of(each, sampling).max_new_tokens for each in responses)
