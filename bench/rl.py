@@ -122,7 +122,7 @@ def ours(asked: dict[str, Any]) -> dict[str, Any]:
                     max_new_tokens=asked["new"], slots=asked["samples"], missing_end_penalty=0.0,
                     settings={"epochs": 1, "minibatches": 1},
                     optimizer={"lr": asked["lr"], "warmup_fraction": 0.0, "schedule": "constant"})
-        run = next((project.path / "runs").glob("*/speed.jsonl")).parent
+        run = next(project.runs.glob("*/speed.jsonl")).parent
         return {"seconds": [line["time/step_s"] for line in read_metrics(run / "speed.jsonl")],
                 "rewards": [line["reward/total"] for line in read_metrics(run / "metrics.jsonl")], "peak_bytes": peak_bytes()}
 
