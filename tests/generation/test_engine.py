@@ -315,7 +315,7 @@ def test_a_merged_adapter_is_a_copy_whose_deviation_is_told(capsys: pytest.Captu
     own, rounded = beside.generate(asked, sampling, 2), merged.generate(asked, sampling, 2)
     assert [each.response_ids for each in own] == [each.response_ids for each in rounded]
     assert merged.deviation is not None and 0 < merged.deviation < 1e-4 and beside.deviation is None
-    assert "merged into a copy of the weights" in capsys.readouterr().err
+    assert "merged into a copy of the weights" in capsys.readouterr().out
     assert all(torch.equal(value, before[name]) for name, value in policy.state_dict().items()), "the policy stays as it was"
     for name, value in policy.named_parameters():      # the next generate merges what the adapter is then
         if "lora_B" in name:
