@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
     file = HERE / "results" / "generation.json"
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     for part in asked.parts:
-        found[part] = {**found.get(part, {}), **_part(part, asked)}
+        found[part] = {**found.get(part, {}), **_part(part, asked), "threads": _threads()}
         print(json.dumps({part: found[part]}, indent=1), file=sys.stderr, flush=True)
     return {**found, "model": asked.model, "versions": versions("torch", "transformers")}
 
