@@ -229,23 +229,44 @@ class Marked(_Term):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How a response was drawn. The defaults are plain sampling from the model: what RL needs."""
+    """How a response is drawn. The defaults are plain sampling from the model: what RL needs.
 
-    temperature: float = 1.0      # 0 takes the most likely token
-    top_p: float = 1.0            # nucleus kept before the draw; 1 keeps all
-    top_k: int = 0                # 0 is off
+    The distribution a token is drawn from is made in the order of these fields, `generation.sampler` tells how.
+    """
+
+    repetition_penalty: float = 1.0                     # above 1: tokens of the prompt and the response so far become less likely
+    logit_bias: tuple[tuple[int, float], ...] = ()      # (token id, what is added to its logit)
+    min_new_tokens: int = 0                             # before so many tokens no stop token has any probability
+    temperature: float = 1.0                            # divides the logits; 0 takes the most likely token
+    top_k: int = 0                                      # 0 is off
+    top_p: float = 1.0                                  # nucleus kept before the draw; 1 keeps all
+    min_p: float = 0.0                                  # least probability kept, as a share of the largest; 0 keeps all
     max_new_tokens: int = 64
+    stop_strings: tuple[str, ...] = ()                  # a response ends where its text holds one of them
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "max_new_tokens", "seed")}
+        """The settings everybody knows, and of the others those that are not at their default."""
+        rest = {each.name: getattr(self, each.name) for each in fields(self) if getattr(self, each.name) != each.default}
+        known = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "max_new_tokens", "seed")}
+        if self.logit_bias:
+            rest["logit_bias"] = [list(pair) for pair in self.logit_bias]
+        if self.stop_strings:
+            rest["stop_strings"] = list(self.stop_strings)
+        return {**known, **{name: value for name, value in rest.items() if name not in known}}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(**{**value, "logit_bias": tuple((int(token), float(bias)) for token, bias in value.get("logit_bias", ())),
+                      "stop_strings": tuple(value.get("stop_strings", ()))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """What a model gave, as it gave it: the ids are never made again from the text (D6).
 
-    `response_ids` end with the end-of-turn token where `ended` is true; `logprobs` has one entry a response token,
+    Where `ended` is true, `response_ids` end with the end-of-turn token, or with the one that completed a stop string (the
+    text is cut before it); `logprobs` has one entry a response token,
     under the distribution that was sampled. `response_mask` is True on the tokens the policy chose (all of them in a
     single turn; tool output would be False).
     """
@@ -276,7 +297,7 @@ class Sample:
         return cls(id=value["id"], prompt=Prompt.from_json(value["prompt"]), prompt_ids=tuple(value["prompt_ids"]),
                    response_ids=tuple(value["response_ids"]), logprobs=tuple(value["logprobs"]),
                    response_mask=tuple(value["response_mask"]), text=value["text"], ended=value["ended"],
-                   policy=value.get("policy", ""), sampling=Sampling(**value.get("sampling", {})))
+                   policy=value.get("policy", ""), sampling=Sampling.from_json(value.get("sampling", {})))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from one_at_a_time import MODELS, V, naive, requests, tiny
 
 from tutelage.batch import TokenBatch
 from tutelage.data.chat import ChatTemplate
 from tutelage.errors import ConfigError, ModelError
-from tutelage.generation import engine as engine_module
+from tutelage.generation import flight as flight_module
 from tutelage.generation.engine import Engine, Response, decode
-from tutelage.generation.sampler import draw, uniforms
 from tutelage.messages import Message
 from tutelage.models.config import Adapter
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model, tiny_tokenizer
 from tutelage.records import Prompt, Sample, Sampling
-
-V = 48
-WINDOWED = {"sliding_window": 4}
-MODELS: dict[str, dict[str, Any]] = {
-    "llama": {}, "gpt2": {"scale_attn_by_inverse_layer_idx": True}, "mistral": WINDOWED, "cohere": {"logit_scale": 0.5},
-    "granite": {"attention_multiplier": 0.8, "logits_scaling": 0.5},
-    "gemma2": {**WINDOWED, "attn_logit_softcapping": 0.5, "final_logit_softcapping": 2.0,
-               "layer_types": ["sliding_attention", "full_attention"]}}
-
-
-def tiny(architecture: str, **more: Any) -> Any:
-    return tiny_model(architecture, vocab_size=V, noise=0.15, eos_token_id=1, pad_token_id=1, **{**MODELS[architecture], **more})
-
-
-def naive(theirs: Any, prompt: Sequence[int], seed: int, sampling: Sampling,
-          stop_ids: set[int]) -> tuple[list[int], list[float], bool]:
-    """One token at a time, transformers' whole forward over everything so far each time, no cache."""
-    ids: list[int] = []
-    logprobs: list[float] = []
-    with torch.no_grad():
-        while len(ids) < sampling.max_new_tokens:
-            logits = theirs(torch.tensor([[*prompt, *ids]]), use_cache=False).logits[:, -1].float()
-            u = torch.from_numpy(uniforms(np.array([seed], dtype=np.uint64), np.array([len(ids)], dtype=np.uint64)))
-            token, logprob = draw(logits, u, temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
-            ids.append(int(token))
-            logprobs.append(float(logprob))
-            if ids[-1] in stop_ids:
-                return ids, logprobs, True
-    return ids, logprobs, False
-
-
-def requests(rng: random.Random, prompts: int, per_prompt: int) -> tuple[list[list[int]], list[Response]]:
-    rows = [[rng.randrange(V) for _ in range(rng.randint(1, 9))] for _ in range(prompts)]
-    return rows, [Response(i, rng.getrandbits(63)) for i in range(prompts) for _ in range(per_prompt)]
 
 
 @pytest.mark.parametrize("slots", [1, 3, 8])
@@ -99,7 +65,7 @@ def test_prompts_are_admitted_in_portions(monkeypatch: pytest.MonkeyPatch) -> No
     """More prompt tokens than one forward takes: the same responses, whatever the portions."""
     results = []
     for portion in (1, 7, 2048):
-        monkeypatch.setattr(engine_module, "PREFILL_TOKENS", portion)
+        monkeypatch.setattr(flight_module, "PREFILL_TOKENS", portion)
         prompts, responses = requests(random.Random(4), 7, 2)
         decode(Policy(tiny("llama")), prompts, responses, Sampling(max_new_tokens=6), (3, 4, 5), 8)
         results.append([(response.ids, response.ended) for response in responses])
@@ -268,3 +234,111 @@ def test_slots_stay_dense_when_responses_leave_in_any_order() -> None:
         alone = Response(0, responses[index].seed)
         decode(policy, [rows[index]], [alone], Sampling(max_new_tokens=30), (1, 2, 3), 1)
         assert alone.ids == responses[index].ids
+
+
+# --- watching, cancelling, settings of one's own ----------------------------------------------------------------------
+
+def test_tokens_are_told_as_they_are_drawn() -> None:
+    told: dict[int, list[tuple[int, float]]] = {}
+    samples = Engine(eager_to_stop(), template(), slots=3).generate(
+        prompts("a", "bc"), Sampling(max_new_tokens=12), 2,
+        on_token=lambda place, token, logprob: told.setdefault(place, []).append((token, logprob)))
+    assert [told[place] for place in range(4)] == [list(zip(each.response_ids, each.logprobs, strict=True)) for each in samples]
+
+
+def test_what_is_cancelled_ends_there_and_changes_no_other() -> None:
+    engine, asked, sampling = Engine(eager_to_stop(), template(), slots=3), prompts("a", "bc"), Sampling(max_new_tokens=12)
+    whole = engine.generate(asked, sampling, 2)
+    counts: Counter[int] = Counter()
+
+    def until_five_of_the_second(place: int, token: int, logprob: float) -> bool:
+        counts[place] += 1
+        return not (place == 1 and counts[place] == 5)
+
+    some = engine.generate(asked, sampling, 2, on_token=until_five_of_the_second)
+    assert len(whole[1].response_ids) > 5
+    assert some[1].response_ids == whole[1].response_ids[:5] and not some[1].ended
+    assert [each.response_ids for each in (some[0], *some[2:])] == [each.response_ids for each in (whole[0], *whole[2:])]
+
+
+def test_a_response_that_is_cancelled_from_elsewhere_is_not_begun() -> None:
+    done: list[int] = []
+    responses = [Response(0, 1), Response(0, 2, cancelled=True), Response(1, 3, cancelled=True)]
+    decode(Policy(tiny("llama")), [[1], [2]], responses, Sampling(max_new_tokens=3), (), 1, done.append)
+    assert [len(each.ids) for each in responses] == [3, 0, 0]
+    assert [each.reason for each in responses] == ["length", "cancelled", "cancelled"] and sum(done) == 3
+
+
+def test_what_a_callback_raises_comes_out() -> None:
+    def stop(place: int, token: int, logprob: float) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Engine(eager_to_stop(), template()).generate(prompts("a"), Sampling(), on_token=stop)
+
+
+def test_each_prompt_may_have_settings_and_a_seed_of_its_own() -> None:
+    engine, asked = Engine(eager_to_stop(), template(), slots=4), prompts("a", "bc", "d")
+    own = [Sampling(max_new_tokens=4, seed=1), Sampling(max_new_tokens=9, temperature=0.5, seed=2), Sampling(top_k=1, seed=3)]
+    together = engine.generate(asked, own, 2)
+    alone = [sample for prompt, each in zip(asked, own, strict=True) for sample in engine.generate([prompt], each, 2)]
+    assert [each.response_ids for each in together] == [each.response_ids for each in alone]
+    assert [each.sampling for each in together] == [each for each in own for _ in range(2)]
+    with pytest.raises(ConfigError, match="2 settings for 3 prompts"):
+        engine.generate(asked, own[:2])
+
+
+def test_a_response_ends_with_the_token_that_completes_a_stop_string() -> None:
+    """Its ids are kept as they were drawn, its text is cut before the string."""
+    engine, asked = Engine(eager_to_stop(), template()), prompts("Hello")
+    free = engine.generate(asked, Sampling(max_new_tokens=40, seed=4))[0]
+    string = next(c for c in free.text[3:] if c.isascii() and free.text.index(c) > 2)
+    cut = engine.generate(asked, Sampling(max_new_tokens=40, seed=4, stop_strings=(string, "never said")))[0]
+    assert cut.ended and cut.text == free.text[: free.text.index(string)]
+    assert cut.response_ids == free.response_ids[: len(cut.response_ids)]
+    assert template().decode_response(cut.response_ids) == cut.text + string
+    late = engine.generate(asked, Sampling(max_new_tokens=40, min_new_tokens=30, seed=4, stop_strings=(string,)))[0]
+    assert len(late.response_ids) >= 30
+
+
+def test_a_merged_adapter_is_a_copy_whose_deviation_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """trl#5188: what merging rounds away is a silent change of the policy elsewhere."""
+    from tutelage.models.adapters import add_adapter
+
+    policy, asked, sampling = eager_to_stop(), prompts("a", "bc"), Sampling(max_new_tokens=10)
+    add_adapter(policy, Adapter(rank=2))
+    for name, value in policy.named_parameters():
+        if "lora_B" in name:
+            value.data += 0.05
+    before = {name: value.clone() for name, value in policy.state_dict().items()}
+    beside, merged = Engine(policy, template()), Engine(policy, template(), merge=True)
+    own, rounded = beside.generate(asked, sampling, 2), merged.generate(asked, sampling, 2)
+    assert [each.response_ids for each in own] == [each.response_ids for each in rounded]
+    assert merged.deviation is not None and 0 < merged.deviation < 1e-4 and beside.deviation is None
+    assert "merged into a copy of the weights" in capsys.readouterr().out
+    assert all(torch.equal(value, before[name]) for name, value in policy.state_dict().items()), "the policy stays as it was"
+    for name, value in policy.named_parameters():      # the next generate merges what the adapter is then
+        if "lora_B" in name:
+            value.data += 0.5
+    assert [each.logprobs for each in merged.generate(asked, sampling)] != [each.logprobs for each in own[::2]]
+    policy.to(torch.bfloat16)
+    coarse = Engine(policy, template(), merge=True)
+    coarse.generate(asked, sampling)
+    assert coarse.deviation is not None and coarse.deviation > merged.deviation
+
+
+@pytest.mark.parametrize("settings", [
+    {"min_p": 1.5}, {"min_p": float("nan")}, {"repetition_penalty": 0.0}, {"min_new_tokens": 99}, {"min_new_tokens": -1},
+    {"temperature": float("inf")}, {"logit_bias": ((V, 1.0),)}, {"logit_bias": ((1, float("nan")),)}, {"stop_strings": ("",)}])
+def test_settings_that_mean_nothing_are_refused_also_where_they_are_one_requests_own(settings: dict[str, Any]) -> None:
+    for shared, own in ((Sampling(**settings), None), (Sampling(), Sampling(**settings))):
+        with pytest.raises(ConfigError, match=next(iter(settings))):
+            decode(Policy(tiny("llama")), [[1]], [Response(0, 1, own)], shared, (), 1)
+
+
+def test_settings_come_back_from_their_file() -> None:
+    plain = Sampling(seed=3)
+    assert set(plain.to_json()) == {"temperature", "top_p", "top_k", "max_new_tokens", "seed"}, "as files have always had it"
+    rich = Sampling(min_p=0.1, repetition_penalty=1.2, logit_bias=((3, -1.5),), min_new_tokens=2, stop_strings=("a", "b"))
+    for each in (plain, rich):
+        assert Sampling.from_json(json.loads(json.dumps(each.to_json()))) == each

@@ -10,7 +10,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from tutelage.generation.sampler import draw, uniforms
+from tutelage.generation import sampler as sampler_module
+from tutelage.generation.sampler import draw, prepare, uniforms
 
 NEXT_TO_1 = 1.0 - 2.0**-53
 
@@ -187,3 +188,53 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
     for row in range(40):
         token, logprob = draw(logits[row:row + 1].clone(), u[row:row + 1], temperature=0.8, top_p=0.9, top_k=50)
         assert (int(token), float(logprob)) == (int(whole[row]), float(logprobs[row]))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_settings_keep_what_transformers_own_processors_keep(seed: int) -> None:
+    from transformers import (
+        LogitsProcessorList,
+        MinPLogitsWarper,
+        RepetitionPenaltyLogitsProcessor,
+        SequenceBiasLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(4, 900, generator=generator) * 3
+    texts = torch.randint(0, 900, (4, 30), generator=generator)
+    k, p, m = ((40, 0.9, 0.02), (0, 0.7, 0.0), (0, 1.0, 0.1), (5, 0.99, 0.2), (900, 0.999, 0.0), (0, 0.05, 0.5))[seed]
+    theirs = LogitsProcessorList([
+        SequenceBiasLogitsProcessor({(7,): 2.5, (8,): -4.0}), RepetitionPenaltyLogitsProcessor(1.3), TemperatureLogitsWarper(0.8),
+        *([TopKLogitsWarper(k)] if k else []), *([TopPLogitsWarper(p)] if p < 1 else []), *([MinPLogitsWarper(m)] if m else [])])
+    wanted = theirs(texts, logits.clone()).softmax(-1)
+    ours = logits.clone()
+    prepare(ours, texts.tolist(), logit_bias=((7, 2.5), (8, -4.0)), repetition_penalty=1.3)
+    for row in range(4):
+        got = counts(ours[row:row + 1], grid(4000), temperature=0.8, top_k=k, top_p=p, min_p=m) / 4000
+        assert float((got - wanted[row]).abs().max()) < 1.1 / 4000
+
+
+def test_a_nucleus_larger_than_the_candidates_is_found_by_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = torch.stack([torch.linspace(0, 1, 700), torch.linspace(0, 60, 700)])       # a wide nucleus and a narrow one
+    whole = draw(logits.clone(), at(0.3, 0.3), top_p=0.9)
+    monkeypatch.setattr(sampler_module, "CANDIDATES", 16)
+    few = draw(logits.clone(), at(0.3, 0.3), top_p=0.9)
+    assert torch.equal(whole[0], few[0]) and torch.equal(whole[1], few[1])
+    kept = counts(logits[:1], grid(5000), top_p=0.9) > 0
+    assert 512 < int(kept.sum()) < 690 and bool(kept[-1]) and not bool(kept[0])
+
+
+def test_min_p_is_a_share_of_the_largest_probability() -> None:
+    """Weights 8, 4, 2, 1 with 0.3: what has less than 2.4 goes."""
+    logits = torch.log(torch.tensor([[8.0, 4.0, 2.0, 1.0]]))
+    assert counts(logits, grid(1200), min_p=0.3).tolist() == [800, 400, 0, 0]
+    assert counts(logits, grid(1200), min_p=1.0).tolist() == [1200, 0, 0, 0]
+
+
+def test_repetition_is_penalised_towards_less_likely_on_both_sides_of_0() -> None:
+    logits = torch.tensor([[2.0, -2.0, 2.0, -2.0]])
+    prepare(logits, [[0, 1, 1]], repetition_penalty=2.0)
+    assert logits.tolist() == [[1.0, -4.0, 2.0, -2.0]]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tutelage.batch import TokenBatch
-from tutelage.models.attention import Segments, SlotCache
 from tutelage.models.footprint import _kept, key_value_bytes, measure_activations, trained_parameters, weight_bytes
 from tutelage.models.policy import Policy
+from tutelage.models.slots import Prefill, SlotCache
 from tutelage.models.tiny import tiny_model
 
 
@@ -66,9 +66,9 @@ def test_measuring_draws_nothing_and_leaves_no_gradient() -> None:
 def test_a_slot_is_as_large_as_the_cache_makes_it(architecture: str) -> None:
     policy = Policy(tiny_model(architecture))
     cache = SlotCache(3, 20)
-    policy.next_logits(torch.ones(5, dtype=torch.long), torch.arange(5), Segments(torch.tensor([0, 5]), store=cache, slots=[0]))
+    policy.next_logits(torch.ones(5, dtype=torch.long), torch.arange(5), Prefill([5], cache, [0]))
     held = sum(each.nbytes for each in (*cache.keys.values(), *cache.values.values()))
-    assert key_value_bytes(policy) * 3 * 20 == held
+    assert key_value_bytes(policy) * 3 * 32 == held, "20 positions are rounded up"
 
 
 def test_measuring_keeps_no_hold_on_the_model() -> None:

@@ -125,6 +125,11 @@ class ChatTemplate:
         return template
 
     @property
+    def closing(self) -> str:
+        """Plain text that the template writes between a response and the token that ends it; mostly none."""
+        return self._renderer.closing
+
+    @property
     def source(self) -> str:
         """The jinja source."""
         return self._renderer.source

@@ -53,12 +53,14 @@ def sample(project: Project, config: configs.Sample, label: str = "Sampling") ->
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)
-    engine = Engine(load_policy(source.path, str(run.circumstances["precision"])), template, slots=config.slots, name=source.name)
+    engine = Engine(load_policy(source.path, str(run.circumstances["precision"])), template, slots=config.slots, name=source.name,
+                    merge=config.merge_adapter)
     lengths = [len(template.render_prompt(prompt.messages)) for prompt in prompts]
     announce(plan_sampling("sample", engine.policy, config.slots, lengths, config.max_new_tokens,
-                           len(prompts) * config.per_prompt), run)
-    sampling = Sampling(temperature=config.temperature, top_p=config.top_p, top_k=config.top_k,
-                        max_new_tokens=config.max_new_tokens, seed=config.seed)
+                           len(prompts) * config.per_prompt, engine.merge), run)
+    sampling = Sampling(temperature=config.temperature, top_p=config.top_p, top_k=config.top_k, min_p=config.min_p,
+                        repetition_penalty=config.repetition_penalty, min_new_tokens=config.min_new_tokens,
+                        max_new_tokens=config.max_new_tokens, stop_strings=config.stop_strings, seed=config.seed)
     chunks = [prompts[start : start + config.chunk_prompts] for start in range(0, len(prompts), config.chunk_prompts)]
     collected = Collected()
 
@@ -70,7 +72,8 @@ def sample(project: Project, config: configs.Sample, label: str = "Sampling") ->
 
     steps(run, {"collected": collected}, len(chunks), draw, label, shown=("samples", "length"), unit="chunks")
     lines = fingerprint([(each.to_json(), [each.prompt.id]) for each in collected.samples])
-    facts = {**run.circumstances, "prompts": len(prompts), "samples": len(collected.samples),
+    merged = {} if engine.deviation is None else {"merge_deviation_nats": engine.deviation}
+    facts = {**run.circumstances, **merged, "prompts": len(prompts), "samples": len(collected.samples),
              "ended": sum(each.ended for each in collected.samples), "merkle_root": merkle_root([line["hash"] for line in lines])}
     with project.writing(replace(manifest, facts=facts)) as draft:
         _write_lines(draft / SAMPLES_FILE, (each.to_json() for each in collected.samples))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,14 @@ def _is_adapted(module: object) -> bool:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return isinstance(module, BaseTunerLayer)
+
+
+def merged_copy(policy: Policy) -> Policy:
+    """A copy of all weights with the adapter added to them: as many bytes again as the model has. `policy` stays as it is.
+
+    What the adapter adds is rounded to the weights' precision, so the copy is another model by that much.
+    """
+    assert policy.has_adapter, "there is nothing to merge"
+    merged = copy.deepcopy(policy)
+    merged.model = merged.model.merge_and_unload()
+    return merged.requires_grad_(False)

@@ -73,7 +73,7 @@ def fuse(model: nn.Module) -> None:
         for name, child in list(parent.named_children()):
             if (fused := _fused_norm(child)) is not None:
                 setattr(parent, name, fused)
-        if _is_gated(parent):
+        if is_gated(parent):
             parent.forward = _GatedForward(parent)
 
 
@@ -104,7 +104,7 @@ def _fused_norm(module: Any) -> RMSNorm | None:
         return next((each for each in (RMSNorm(module, False), RMSNorm(module, True)) if torch.equal(each(probe), wanted)), None)
 
 
-def _is_gated(module: Any) -> bool:
+def is_gated(module: Any) -> bool:
     names = dict(module.named_children())
     return {"gate_proj", "up_proj", "down_proj", "act_fn"} == names.keys() and type(names["act_fn"]).__name__ in (
         "SiLU", "SiLUActivation")

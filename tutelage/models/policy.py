@@ -161,7 +161,7 @@ class Policy(nn.Module):
         before = hidden[batch.before_label] if logprobs or entropy or values else hidden   # (L, D)
         label_logprobs = label_entropy = None
         if logprobs or entropy:
-            head = self._head()
+            head = self.head
             label_logprobs, label_entropy = token_logprobs(
                 before, head.weight, batch.labels, bias=head.bias, softcap=self._softcap, logit_scale=self._logit_scale,
                 temperature=temperature, with_entropy=entropy)
@@ -179,13 +179,20 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def next_logits(self, ids: Tensor, positions: Tensor, plan: AttentionPlan, last: Tensor | None = None) -> Tensor:
-        """(S, V) fp32 logits of what follows the tokens at `last` (all tokens where None): what generation asks."""
-        hidden = self._run_trunk(ids, positions, plan)
-        hidden = hidden if last is None else hidden[last]
-        head = self._head()
-        logits = torch.nn.functional.linear(hidden, head.weight, head.bias).float()
+        """(S, V) fp32 logits of what follows the tokens at `last` (all tokens where None)."""
+        hidden = self.hidden(ids, positions, plan)
+        return self.finished(self.head(hidden if last is None else hidden[last]))
+
+    @torch.no_grad()
+    def hidden(self, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
+        """(N, D): the trunk's last hidden states, without a graph; what decoding asks."""
+        return self._run_trunk(ids, positions, plan)
+
+    def finished(self, products: Tensor) -> Tensor:
+        """fp32 logits from what the output embedding gave: scaled and capped as the model does."""
+        logits = products.float()
         if self._logit_scale != 1.0:
-            logits.mul_(self._logit_scale)
+            logits = logits * self._logit_scale
         if self._softcap is not None:
             logits = self._softcap * torch.tanh(logits / self._softcap)
         return logits
@@ -214,7 +221,7 @@ class Policy(nn.Module):
                          "GPT-2, GPT-NeoX, OLMo, Granite or Cohere model.")
 
     def _gives_own_logprobs(self) -> bool:
-        size = self._head().weight.shape[0]
+        size = self.head.weight.shape[0]
         rows = [[(7 + 37 * i * i) % size for i in range(start, start + n)] for start, n in ((0, 11), (20, 6))]
         ours = self.evaluate_logprobs(TokenBatch.pack(rows, [[True] * len(row) for row in rows]).to(self.device))
         ragged = self.ragged
@@ -242,7 +249,7 @@ class Policy(nn.Module):
         return self._padded_trunk(batch)
 
     def _run_trunk(self, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
-        return self._decoder()(input_ids=ids[None], position_ids=positions[None], use_cache=False,
+        return self.trunk(input_ids=ids[None], position_ids=positions[None], use_cache=False,
                                attention_plan=plan).last_hidden_state[0]
 
     def _padded_trunk(self, batch: TokenBatch) -> Tensor:
@@ -252,14 +259,18 @@ class Policy(nn.Module):
         lengths = batch.cu_seqlens.diff()
         keep = torch.arange(int(lengths.max()), device=batch.ids.device)[None] < lengths[:, None]               # (B, S)
         ids = torch.zeros_like(keep, dtype=torch.long).masked_scatter(keep, batch.ids)
-        hidden = self._decoder()(input_ids=ids, attention_mask=keep.long(), use_cache=False).last_hidden_state
+        hidden = self.trunk(input_ids=ids, attention_mask=keep.long(), use_cache=False).last_hidden_state
         return hidden[keep]
 
-    def _decoder(self) -> Any:
+    @property
+    def trunk(self) -> Any:
+        """Embeddings, blocks and last norm; for this room."""
         model = self.model.get_base_model() if self.has_adapter else self.model
         return model.base_model
 
-    def _head(self) -> Any:
+    @property
+    def head(self) -> Any:
+        """The output embedding; for this room."""
         return self.model.get_output_embeddings()
 
     @property
