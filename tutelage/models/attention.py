@@ -94,8 +94,8 @@ def causal(q: Tensor, k: Tensor, v: Tensor, scaling: float | None, window: int |
     n, m = q.shape[2], k.shape[2]
     plain = softcap is None and (window is None or m <= window)
     if plain and q.device.type == "cpu":
-        flat = (each.flatten(0, 1) for each in (q, k, v))
-        return causal_attention(*flat, q.shape[-1] ** -0.5 if scaling is None else scaling).view_as(q)
+        scale = q.shape[-1] ** -0.5 if scaling is None else scaling
+        return causal_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), scale).view_as(q)
     groups = q.shape[1] // k.shape[1]
     if groups > 1:      # repeating keys and values is faster than enable_gqa, measured
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)

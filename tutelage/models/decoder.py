@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -112,7 +112,7 @@ class PlainDecoder(Decoder):
     def __init__(self, policy: Policy, rows: int) -> None:
         super().__init__(policy)
         text, first = policy.config.get_text_config(), policy.blocks()[0]
-        self.head_size = first.self_attn.head_dim
+        self.head_size: int = cast(Any, first).self_attn.head_dim
         self.query_heads, self.key_heads = text.num_attention_heads, text.num_key_value_heads
         pack = _packs(policy)
         self._blocks = [_block(each, policy, rows, pack) for each in policy.blocks()]

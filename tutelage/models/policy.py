@@ -198,11 +198,6 @@ class Policy(nn.Module):
         return logits
 
     @torch.no_grad()
-    def next_hidden(self, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
-        """(N, D) last hidden states, which a head of somebody else's reads."""
-        return self._run_trunk(ids, positions, plan)
-
-    @torch.no_grad()
     def try_architecture(self) -> None:
         """For an architecture no test knows: have the forward give its own logprobs, padded where it must be.
 

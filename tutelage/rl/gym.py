@@ -23,9 +23,10 @@ import torch
 from tutelage.data.chat import ChatTemplate
 from tutelage.errors import ConfigError, RewardError
 from tutelage.messages import Message, record_id
-from tutelage.models.attention import AttentionPlan, Decode, Segments, SlotCache
+from tutelage.models.attention import AttentionPlan
 from tutelage.models.load import load_policy, load_tokenizer, resolve
 from tutelage.models.policy import Policy
+from tutelage.models.slots import Decode, Prefill, SlotCache
 from tutelage.protocols import Score
 from tutelage.records import Prompt, Sample, Scores
 
@@ -101,7 +102,7 @@ class TextGeneration(gymnasium.Env[np.ndarray, np.int64]):
         self._response, self._score = [], 0.0      # nothing said yet is worth nothing
         ids = self._prompt_ids[self._place]
         self._cache = SlotCache(1, self._width)
-        self._read(ids, range(len(ids)), Segments(torch.tensor([0, len(ids)]), store=self._cache, slots=[0]))
+        self._read(ids, range(len(ids)), Prefill([len(ids)], self._cache, [0]))
         return self._observe(), self._info()
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -127,7 +128,7 @@ class TextGeneration(gymnasium.Env[np.ndarray, np.int64]):
         """Let the model read on: a prompt at the beginning of an episode, then a token at a time."""
         if not self._sees_tokens:
             device = self.policy.device
-            hidden = self.policy.next_hidden(torch.tensor(ids, device=device), torch.tensor(positions, device=device), plan)
+            hidden = self.policy.hidden(torch.tensor(ids, device=device), torch.tensor(positions, device=device), plan)
             self._hidden = hidden[-1].float().cpu().numpy()
 
     def _observe(self) -> np.ndarray:
