@@ -62,23 +62,24 @@ class TinyTask:
     score: Callable[[Sample], float]
     tokens: int                   # of a response at most
     steps: int
+    lr: float = 1e-2
     stop: bool = False
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-TASKS = {"which": TinyTask(which, 4, 30), "copy": TinyTask(copy, 2, 60), "length": TinyTask(length, 5, 40, stop=True)}
+TASKS = {"which": TinyTask(which, 4, 30), "copy": TinyTask(copy, 2, 60), "length": TinyTask(length, 5, 60, lr=3e-2, stop=True)}
 PROMPTS = [Prompt(id=str(symbol), messages=(Message.of("user", str(symbol)),)) for symbol in SYMBOLS]
 CHANGES: Mapping[str, Mapping[str, Any]] = {"online_dpo": {"kl_coef": 0.1}}      # its beta; the others have nothing to hold them
 
 
-def learn(name: str, task: str, seed: int, shuffled: bool = False, lr: float = 1e-2, steps: int = 0,
+def learn(name: str, task: str, seed: int, shuffled: bool = False, lr: float = 0.0, steps: int = 0,
           per_prompt: int = 12) -> tuple[float, float]:
     """Mean score of fresh samples before and after; `shuffled` gives each sample the score of another."""
     given = TASKS[task]
     a = algorithm(name, {"kl_coef": 0.0, **CHANGES.get(name, {}), **given.changes})
     policy, reference = (Policy(tiny_model(seed=seed, vocab_size=VOCABULARY, layers=1, eos_token_id=END, pad_token_id=END),
                                 value_head=a.has_critic) for _ in range(2))
-    steps = steps or given.steps
+    lr, steps = lr or given.lr, steps or given.steps
     masters = Masters(policy, Optimizer(lr=lr, head_lr=lr, warmup_fraction=0.0, schedule="linear", final_fraction=0.1),
                       steps * a.epochs)
     trainer = PolicyTrainer(policy, reference, masters, a, seed=seed, max_new_tokens=given.tokens)

@@ -59,8 +59,12 @@ class Loop:
         preflight.finite_scores(scores.total, [sample.id for sample in samples])
         shaped = [_shape(self.baseline.scaled(score), sample, c) for score, sample in zip(scores.total, samples, strict=True)]
         shaped, held = self.constraint(shaped, scores.costs)
+        made = self.trainer.steps_done
         metrics = {**told, **held, **self.trainer.step(samples, shaped)}
-        return {**metrics, **self.watch(samples, metrics)}
+        watched = self.watch(samples, metrics)
+        if self.trainer.steps_done <= made:      # the guard went back: what was drawn ahead is of weights that were given up
+            self.ahead = []
+        return {**metrics, **watched}
 
     def _draw(self, i: int) -> list[Sample]:
         """Step i's samples, of the weights as they are."""
