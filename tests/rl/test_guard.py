@@ -100,7 +100,8 @@ def asked(model: Path, prompts: Path, **changes: Any) -> RL:
     prompts.write_text("".join(json.dumps({"prompt": f"{letter}?"}) + "\n" for letter in "abcdef"))
     return RL(**{"policy": str(model), "prompts": str(prompts), "precision": "fp32", "steps": 8, "prompts_per_step": 4,
                  "per_prompt": 4, "max_new_tokens": 5, "look_every": 0, "algorithm": "rloo", "settings": {"kl_coef": 0.0},
-                 "missing_end_penalty": 0.0, "optimizer": Optimizer(lr=1e-2, warmup_fraction=0.0, schedule="constant"), **changes})
+                 "missing_end_penalty": 0.0,
+                 "optimizer": Optimizer(lr=1e-2, warmup_fraction=0.0, schedule="constant"), **changes})
 
 
 @pytest.fixture
