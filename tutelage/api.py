@@ -110,7 +110,7 @@ def rl(project: str | Path | Project, *, reward: str | Function, **settings: Any
     with (opened := _open(project, "rl", {**settings, "reward": reward})).lock():
         score, parents, sources = resolve_reward(opened, reward)
         name = reward if isinstance(reward, str) else score.name if isinstance(score, CallableReward) else ""
-        heldout = None
+        heldout: Score | None = None
         if asked.guard.reward:
             heldout, more_parents, more_sources = resolve_reward(opened, asked.guard.reward)
             parents |= {f"guard {role}": parent for role, parent in more_parents.items()}
