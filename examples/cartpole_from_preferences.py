@@ -29,6 +29,7 @@ from tutelage.algorithms import bradley_terry_loss
 CLIP = 20           # steps of a clip
 PAIRS = 200         # comparisons a round
 HORIZON = 200       # steps between resets the agent knows of
+SCALE = np.array([2.4, 2.0, 0.21, 2.0], np.float32)      # of position, speed, angle and its speed
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class LearnedReward(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def inputs(seen: np.ndarray, actions: np.ndarray) -> torch.Tensor:
-    """(N, 6): the four numbers of the state, and which way the cart was pushed."""
-    return torch.tensor(np.concatenate([seen, np.eye(2, dtype=np.float32)[actions]], 1))
+    """(N, 6): the four numbers of the state, each about 1 where it ends badly, and which way the cart was pushed."""
+    return torch.tensor(np.concatenate([seen / SCALE, np.eye(2, dtype=np.float32)[actions]], 1))
 
 
 def reward_network() -> torch.nn.Sequential:
@@ -96,9 +97,9 @@ def prefers_first(one: Clip, other: Clip) -> bool:
     return looks(one) < looks(other)
 
 
-def fit(network: torch.nn.Module, pairs: list[tuple[Clip, Clip]], epochs: int = 30) -> float:
+def fit(network: torch.nn.Module, pairs: list[tuple[Clip, Clip]], epochs: int = 150) -> float:
     """Teach the network that the first clip of each pair is worth more; the share of pairs it has right afterwards."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     sides = [torch.stack([inputs(pair[side].seen, pair[side].actions) for pair in pairs]) for side in (0, 1)]      # (P, CLIP, 6)
 
     def worth(side: torch.Tensor) -> torch.Tensor:

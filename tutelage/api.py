@@ -136,7 +136,8 @@ def rl(project: str | Path | Project, prompts: str | Path | Sequence[str | Promp
             asked = replace(asked, prompts=settings["prompts"])
         found = resolve_rewards(opened, rewards, asked.reward_weight, costs, asked.scoring)
         opened = _open(opened, "rl", {**settings, "reward": reward, **({"cost": cost} if _each(cost) else {})})
-        parents, sources, heldout = found.parents, found.sources, None
+        parents, sources = found.parents, found.sources
+        heldout: Score | None = None
         if asked.guard.reward:
             watching = resolve_reward(opened, asked.guard.reward, asked.scoring)
             heldout = watching.score

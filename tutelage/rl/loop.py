@@ -52,18 +52,17 @@ class Loop:
         if c.reference_samples and not self.baseline.measured:
             self._measure_baseline()
         samples = self.ahead or self._draw(i)
-        self.ahead = self._draw(i + 1) if c.one_step_late and i + 1 < c.steps else []
-        self.trainer.temperature = self._temperature(i)
         with phase("scoring"):
             samples, scores, told = scored(self.reward, samples)
         preflight.finite_scores(scores.total, [sample.id for sample in samples])
         shaped = [_shape(self.baseline.scaled(score), sample, c) for score, sample in zip(scores.total, samples, strict=True)]
         shaped, held = self.constraint(shaped, scores.costs)
-        made = self.trainer.steps_done
+        ahead = self._draw(i + 1) if c.one_step_late and i + 1 < c.steps else []      # of the weights before this update
+        self.trainer.temperature, made = self._temperature(i), self.trainer.steps_done
         metrics = {**told, **held, **self.trainer.step(samples, shaped)}
         watched = self.watch(samples, metrics)
-        if self.trainer.steps_done <= made:      # the guard went back: what was drawn ahead is of weights that were given up
-            self.ahead = []
+        back = self.trainer.steps_done <= made      # by the guard: what was drawn ahead is of weights that were given up
+        self.ahead = [] if back else ahead
         return {**metrics, **watched}
 
     def _draw(self, i: int) -> list[Sample]:

@@ -47,9 +47,11 @@ def page(run: RunInfo, language: Language) -> str:
 
 def curves(metrics: Sequence[Mapping[str, float]], language: Language) -> tuple[Curve, ...]:
     """The plots of `PLOTS` that there are figures for, the KL-reward frontier, and every other metric."""
-    which, found = ("en", "zh").index(language), []
+    which = ("en", "zh").index(language)
+    found: list[Curve] = []
+    drawn: set[str] = set()
     names = list(dict.fromkeys(name for line in metrics for name in line if name != "step"))
-    x_unit, drawn = _WORDS["step"][which], set()
+    x_unit = _WORDS["step"][which]
     for wanted, title, unit in PLOTS:
         lines = [name for name in names if any(name == each or (each.endswith("/") and name.startswith(each)) for each in wanted)]
         if lines:
