@@ -1,0 +1,82 @@
+"""A family of artifacts drawn as SVG: boxes that are links, lines between them. Colours come from the stylesheet by class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
+
+from tutelage.reporting.showable import showable
+from tutelage.studio.dashboard.lineage import Edge, Family, Layout, layout
+
+WIDTH, HEIGHT = 176.0, 46.0       # of a box
+ACROSS, DOWN = 62.0, 16.0         # between boxes
+PASSING = 10.0                    # height of a long edge's place in a layer
+MARGIN = 8.0
+LONGEST = 24                      # characters in a box
+
+Say = Callable[[str], str]
+Places = dict[object, tuple[float, float]]      # member of the layout -> left end, middle
+
+
+def address(ref: str) -> str:
+    """The page of an artifact."""
+    kind, _, rest = ref.partition("/")
+    name, _, version = rest.partition("@")
+    return f"/artifacts/{quote(kind, safe='')}/{quote(name, safe='')}/{quote(version, safe='')}"
+
+
+def draw(family: Family, label: str, gone: str) -> Markup:
+    """The whole picture. `label` says what it is, `gone` is the word for what is no longer there."""
+    laid = layout(family)
+    places, width, height = _places(laid)
+    lines = Markup("").join(_line(edge, [places[member] for member in route]) for edge, route in laid.routes.items())
+    boxes = Markup("").join(_box(family, ref, places[ref], gone) for layer in laid.layers for ref in layer if isinstance(ref, str))
+    return Markup('<svg class="lineage" viewBox="0 0 {w:.0f} {h:.0f}" width="{w:.0f}" height="{h:.0f}" role="group" aria-label="{label}">'
+                  '{lines}{boxes}</svg>').format(w=width, h=height, label=showable(label), lines=lines, boxes=boxes)
+
+
+def _places(laid: Layout) -> tuple[Places, float, float]:
+    """Where everything stands; each layer in the middle of the height."""
+    heights = [[HEIGHT if isinstance(member, str) else PASSING for member in layer] for layer in laid.layers]
+    tallest = max(sum(each) + DOWN * (len(each) - 1) for each in heights)
+    places: Places = {}
+    for at, (layer, sizes) in enumerate(zip(laid.layers, heights, strict=True)):
+        top = MARGIN + (tallest - sum(sizes) - DOWN * (len(sizes) - 1)) / 2
+        for member, size in zip(layer, sizes, strict=True):
+            places[member] = MARGIN + at * (WIDTH + ACROSS), top + size / 2
+            top += size + DOWN
+    return places, 2 * MARGIN + len(laid.layers) * (WIDTH + ACROSS) - ACROSS, 2 * MARGIN + tallest
+
+
+def _line(edge: Edge, by: list[tuple[float, float]]) -> Markup:
+    """From the right side of the parent to the left side of the child, level where it passes between boxes."""
+    (x, y), path = by[0], ""
+    path, x = f"M{x + WIDTH:.1f},{y:.1f}", x + WIDTH
+    for at, (left, middle) in enumerate(by[1:], start=2):
+        bend = (left - x) / 2
+        path += f" C{x + bend:.1f},{y:.1f} {left - bend:.1f},{middle:.1f} {left:.1f},{middle:.1f}"
+        x, y = left, middle
+        if at < len(by):
+            path, x = path + f" H{left + WIDTH:.1f}", left + WIDTH
+    return Markup('<path class="edge" d="{}"><title>{}</title></path>').format(path, showable(f"{edge.role}: {edge.parent} → {edge.child}"))
+
+
+def _box(family: Family, ref: str, place: tuple[float, float], gone: str) -> Markup:
+    left, middle = place
+    kind, _, name = ref.partition("/")
+    artifact = family.known.get(ref)
+    about = artifact.manifest.stage if artifact else gone
+    inside = Markup('<title>{whole}</title><rect x="{x:.1f}" y="{y:.1f}" width="{w:.0f}" height="{h:.0f}" rx="6"/>'
+                    '<text class="name" x="{tx:.1f}" y="{t1:.1f}">{name}</text><text class="kind" x="{tx:.1f}" y="{t2:.1f}">{kind}</text>').format(
+        whole=showable(f"{ref} ({about})"), x=left, y=middle - HEIGHT / 2, w=WIDTH, h=HEIGHT, tx=left + 12, t1=middle - 3, t2=middle + 14,
+        name=showable(_shortened(name)), kind=showable(_shortened(f"{kind} · {about}")))
+    tone = "root" if ref == family.root else "gone" if artifact is None else escape(kind)
+    if artifact is None or ref == family.root:
+        return Markup('<g class="node {}">{}</g>').format(tone, inside)
+    return Markup('<a class="node {}" href="{}">{}</a>').format(tone, address(ref), inside)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 8]}…{text[-7:]}"
