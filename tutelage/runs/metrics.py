@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tutelage import disk
 
-
 _END = 1 << 18      # bytes; many times the longest line
 
 

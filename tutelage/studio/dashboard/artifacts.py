@@ -12,11 +12,11 @@ from tutelage.project import KINDS, Artifact, Project
 from tutelage.runs.directory import run_path
 from tutelage.studio.dashboard import picture
 from tutelage.studio.dashboard.lineage import Family, family
-from tutelage.studio.dashboard.runs import LEADS
+from tutelage.studio.dashboard.pages import LEADS, render
 from tutelage.web import Refused, Routes
 from tutelage.web.i18n import N_
 from tutelage.web.middleware import SANDBOX
-from tutelage.web.pages import render, say
+from tutelage.web.pages import say
 
 REPORTS = {"report.html": "en", "report.zh.html": "zh-CN"}      # file -> its language
 LARGEST_REPORT = 32 << 20
@@ -33,7 +33,7 @@ def add_routes(routes: Routes, project: Project) -> None:
         by_kind = [(KIND_NAMES[kind], found[::-1]) for kind in reversed(KINDS)
                    if (found := [each for each in there if each.kind == kind])]
         damaged = [str(error).replace(str(project.root), ".") for error in project.damaged()]
-        return render(request, "dashboard/artifacts.html.j2", by_kind=by_kind, damaged=damaged, address=picture.address)
+        return render(request, "artifacts", by_kind=by_kind, damaged=damaged)
 
     @routes.get("/artifacts/{kind}/{name}/{version}", roles=LEADS)
     def page(request: Request, kind: str, name: str, version: str) -> Response:
@@ -55,10 +55,11 @@ def _artifact(project: Project, kind: str, name: str, version: str) -> Artifact:
 def _page(request: Request, project: Project, artifact: Artifact) -> Response:
     manifest, kin = artifact.manifest, family(project, artifact)
     run = run_path(project, manifest)
-    drawn = picture.draw(kin, say(request, "Where %(ref)s comes from and what was made from it", ref=artifact.ref), say(request, "gone"))
+    label = say(request, "Where %(ref)s comes from and what was made from it", ref=artifact.ref)
+    drawn = picture.draw(kin, label, say(request, "gone"))
     return render(
-        request, "dashboard/artifact.html.j2", artifact=artifact, manifest=manifest, picture=drawn, kin=kin, rows=_relations(kin),
-        address=picture.address, run=run.name if run.is_dir() else "", files=_files(artifact), facts=_flat(manifest.facts),
+        request, "artifact", artifact=artifact, manifest=manifest, picture=drawn, kin=kin, rows=_relations(kin),
+        run=run.name if run.is_dir() else "", files=_files(artifact), facts=_flat(manifest.facts),
         settings=_flat(manifest.config), licences=_licences(project, kin), people=_people(artifact), annotators=ANNOTATORS,
         reports=[(file, language) for file, language in REPORTS.items() if file in artifact.files],
         erased=project.ledger.erased_from(artifact.ref), as_text=_as_text)

@@ -25,7 +25,8 @@ class Feed:
 
     def __init__(self, look: Callable[[], list[Event]], *, interval_s: float = 1.0, heartbeat_s: float = 15.0,
                  most_listeners: int = 200, most_bytes: int = 4 << 20) -> None:
-        self.interval_s, self.heartbeat_s, self.most_listeners, self.most_bytes = interval_s, heartbeat_s, most_listeners, most_bytes
+        self.interval_s, self.heartbeat_s = interval_s, heartbeat_s
+        self.most_listeners, self.most_bytes = most_listeners, most_bytes
         self.epoch = secrets.token_hex(4)
         self.number = 0                  # of the last event
         self.closed = False

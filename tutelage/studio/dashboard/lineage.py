@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeVar
 
 from tutelage.project import Artifact, Project
@@ -103,7 +104,8 @@ def _depths(family: Family) -> dict[str, int]:
 
     def of(ref: str, above: frozenset[str]) -> int:
         if ref not in depth:
-            depth[ref] = 1 + max((of(each, above | {ref}) for each in parents.get(ref, ()) if each not in above | {ref}), default=-1)
+            above = above | {ref}
+            depth[ref] = 1 + max((of(each, above) for each in parents.get(ref, ()) if each not in above), default=-1)
         return depth[ref]
 
     for ref in family.refs:
@@ -112,15 +114,16 @@ def _depths(family: Family) -> dict[str, int]:
 
 
 def _uncross(layers: list[list[Member]], routes: Sequence[Sequence[Member]]) -> None:
-    steps = [pair for route in routes for pair in zip(route, route[1:], strict=False)]
+    steps = [pair for route in routes for pair in pairwise(route)]
     before, after = _neighbours((right, left) for left, right in steps), _neighbours(steps)
     for sweep in range(SWEEPS):
         order, neighbours = (layers, before) if sweep % 2 == 0 else (layers[::-1], after)
-        for fixed, moved in zip(order, order[1:], strict=False):
+        for fixed, moved in pairwise(order):
             moved[:] = _by_neighbours(moved, fixed, neighbours)
 
 
-def _by_neighbours(moved: Sequence[Member], fixed: Sequence[Member], neighbours: Mapping[Member, Sequence[Member]]) -> list[Member]:
+def _by_neighbours(moved: Sequence[Member], fixed: Sequence[Member],
+                   neighbours: Mapping[Member, Sequence[Member]]) -> list[Member]:
     """A layer in the order of the mean place of its neighbours in the fixed one; those without stay about where they are."""
     places, own = _heights(fixed), _heights(moved)
 

@@ -98,7 +98,7 @@ def sections(names: Iterable[str], runs: Sequence[str], say: Callable[[str], str
             title = f"{title}: {_short(group[0])}"
         lines = [{"run": at, "name": name, "label": _short(name) if len(group) > 1 else run if len(runs) > 1 else ""}
                  for at, run in enumerate(runs) for name in group]
-        found[first.section].append({"id": "|".join(group), "title": title, "unit": say(first.unit), "x": say(STEP), "lines": lines})
+        found[first.section].append({"title": title, "unit": say(first.unit), "x": say(STEP), "lines": lines})
     if {SCORE, KL} <= set(names):
         found["distance"].append(_frontier(runs, say))
     return [(say(SECTIONS[key]), charts) for key, charts in found.items() if charts]
@@ -107,7 +107,7 @@ def sections(names: Iterable[str], runs: Sequence[str], say: Callable[[str], str
 def _frontier(runs: Sequence[str], say: Callable[[str], str]) -> dict[str, Any]:
     """What reward was had at which distance: a point a step."""
     lines = [{"run": at, "name": SCORE, "over": KL, "label": run if len(runs) > 1 else ""} for at, run in enumerate(runs)]
-    return {"id": "frontier", "title": say(N_("Reward against KL, a point a step")), "unit": say(_REWARD), "x": say(_NATS), "lines": lines}
+    return {"title": say(N_("Reward against KL, a point a step")), "unit": say(_REWARD), "x": say(_NATS), "lines": lines}
 
 
 def _groups(names: Sequence[str], apart: bool) -> list[list[str]]:

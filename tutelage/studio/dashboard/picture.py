@@ -32,9 +32,10 @@ def draw(family: Family, label: str, gone: str) -> Markup:
     laid = layout(family)
     places, width, height = _places(laid)
     lines = Markup("").join(_line(edge, [places[member] for member in route]) for edge, route in laid.routes.items())
-    boxes = Markup("").join(_box(family, ref, places[ref], gone) for layer in laid.layers for ref in layer if isinstance(ref, str))
-    return Markup('<svg class="lineage" viewBox="0 0 {w:.0f} {h:.0f}" width="{w:.0f}" height="{h:.0f}" role="group" aria-label="{label}">'
-                  '{lines}{boxes}</svg>').format(w=width, h=height, label=showable(label), lines=lines, boxes=boxes)
+    refs = [member for layer in laid.layers for member in layer if isinstance(member, str)]
+    boxes = Markup("").join(_box(family, ref, places[ref], gone) for ref in refs)
+    return Markup('<svg class="lineage" viewBox="0 0 {w:.0f} {h:.0f}" width="{w:.0f}" height="{h:.0f}" role="group" '
+                  'aria-label="{label}">{lines}{boxes}</svg>').format(w=width, h=height, label=showable(label), lines=lines, boxes=boxes)
 
 
 def _places(laid: Layout) -> tuple[Places, float, float]:
@@ -60,7 +61,8 @@ def _line(edge: Edge, by: list[tuple[float, float]]) -> Markup:
         x, y = left, middle
         if at < len(by):
             path, x = path + f" H{left + WIDTH:.1f}", left + WIDTH
-    return Markup('<path class="edge" d="{}"><title>{}</title></path>').format(path, showable(f"{edge.role}: {edge.parent} → {edge.child}"))
+    said = showable(f"{edge.role}: {edge.parent} → {edge.child}")
+    return Markup('<path class="edge" d="{}"><title>{}</title></path>').format(path, said)
 
 
 def _box(family: Family, ref: str, place: tuple[float, float], gone: str) -> Markup:
@@ -68,10 +70,10 @@ def _box(family: Family, ref: str, place: tuple[float, float], gone: str) -> Mar
     kind, _, name = ref.partition("/")
     artifact = family.known.get(ref)
     about = artifact.manifest.stage if artifact else gone
-    inside = Markup('<title>{whole}</title><rect x="{x:.1f}" y="{y:.1f}" width="{w:.0f}" height="{h:.0f}" rx="6"/>'
-                    '<text class="name" x="{tx:.1f}" y="{t1:.1f}">{name}</text><text class="kind" x="{tx:.1f}" y="{t2:.1f}">{kind}</text>').format(
-        whole=showable(f"{ref} ({about})"), x=left, y=middle - HEIGHT / 2, w=WIDTH, h=HEIGHT, tx=left + 12, t1=middle - 3, t2=middle + 14,
-        name=showable(_shortened(name)), kind=showable(_shortened(f"{kind} · {about}")))
+    rect = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.0f}" height="{:.0f}" rx="6"/>').format(left, middle - HEIGHT / 2, WIDTH, HEIGHT)
+    inside = Markup("<title>{}</title>").format(showable(f"{ref} ({about})")) + rect + Markup("").join(
+        Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(tone, left + 12, middle + down, showable(_shortened(text)))
+        for tone, down, text in (("name", -3, name), ("kind", 14, f"{kind} · {about}")))
     tone = "root" if ref == family.root else "gone" if artifact is None else escape(kind)
     if artifact is None or ref == family.root:
         return Markup('<g class="node {}">{}</g>').format(tone, inside)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tutelage.project import Project
 from tutelage.studio.dashboard import artifacts, runs
 from tutelage.studio.dashboard.feed import Feed
-from tutelage.studio.dashboard.runs import LEADS
+from tutelage.studio.dashboard.pages import LEADS
 from tutelage.studio.dashboard.watch import Watch
 from tutelage.web import NavItem, Room, Routes
 from tutelage.web.i18n import N_

@@ -16,14 +16,14 @@ from tutelage.runs.listing import RunInfo, direction, run_named
 from tutelage.studio.dashboard.curves import curves
 from tutelage.studio.dashboard.feed import Feed
 from tutelage.studio.dashboard.measures import measure, sections
+from tutelage.studio.dashboard.pages import LEADS, render
 from tutelage.studio.dashboard.samples import read_samples
 from tutelage.studio.dashboard.watch import Event
 from tutelage.web import Refused, Routes
 from tutelage.web.i18n import N_
-from tutelage.web.pages import render, say
+from tutelage.web.pages import say
 from tutelage.web.visitors import find_visitor
 
-LEADS = frozenset({"lead", "admin"})
 MOST_TOGETHER = 6          # runs in one picture: as many as there are colours
 STATES = {"finished": N_("finished"), "running": N_("running"), "interrupted": N_("interrupted"), "damaged": N_("damaged")}
 
@@ -31,12 +31,12 @@ STATES = {"finished": N_("finished"), "running": N_("running"), "interrupted": N
 def add_routes(routes: Routes, project: Project, feed: Feed) -> None:
     @routes.get("/runs", roles=LEADS)
     def all_runs(request: Request) -> Response:
-        return render(request, "dashboard/runs.html.j2", runs=glances(project), states=STATES)
+        return render(request, "runs", runs=glances(project), states=STATES)
 
     @routes.get("/runs/table", roles=LEADS)
     def table(request: Request) -> Response:
         """The live part of the page, fetched again when something happened."""
-        return render(request, "dashboard/runs_table.html.j2", runs=glances(project), states=STATES)
+        return render(request, "runs_table", runs=glances(project), states=STATES)
 
     @routes.get("/runs/compare", roles=LEADS)
     def compare(request: Request) -> Response:
@@ -53,12 +53,12 @@ def add_routes(routes: Routes, project: Project, feed: Feed) -> None:
     def standing(request: Request, run: str) -> Response:
         """The live part of a run's page besides its curves."""
         found = _run(project, run)
-        return render(request, "dashboard/run_standing.html.j2", run=found, **_told(request, found))
+        return render(request, "run_standing", run=found, **_told(request, found))
 
     @routes.get("/runs/{run}/samples", roles=LEADS)
     def samples(request: Request, run: str) -> Response:
         found = _run(project, run)
-        return render(request, "dashboard/samples.html.j2", run=found, asked=read_samples(found.path))
+        return render(request, "samples", run=found, asked=read_samples(found.path))
 
     @routes.get("/api/runs/{run}/curves", roles=LEADS)
     def curves_of(request: Request, run: str) -> Response:
@@ -83,9 +83,9 @@ def _page(request: Request, project: Project, runs: Sequence[RunInfo]) -> Respon
     values: dict[str, Any] = {"runs": names, "sections": charts, "states": STATES}
     if len(runs) == 1:
         others = [run for run in glances(project) if run.name != names[0] and run.done and run.stage == runs[0].stage]
-        return render(request, "dashboard/run.html.j2", run=runs[0], others=others[:50], has_samples=bool(read_samples(runs[0].path)),
+        return render(request, "run", run=runs[0], others=others[:50], has_samples=bool(read_samples(runs[0].path)),
                       **values, **_told(request, runs[0]))
-    return render(request, "dashboard/compare.html.j2", infos=runs, differing=comparison.differing(runs),
+    return render(request, "compare", infos=runs, differing=comparison.differing(runs),
                   rows=_rows(request, runs), **values)
 
 
