@@ -35,7 +35,7 @@ def draw(family: Family, label: str, gone: str) -> Markup:
     refs = [member for layer in laid.layers for member in layer if isinstance(member, str)]
     boxes = Markup("").join(_box(family, ref, places[ref], gone) for ref in refs)
     return Markup('<svg class="lineage" viewBox="0 0 {w:.0f} {h:.0f}" width="{w:.0f}" height="{h:.0f}" role="group" '
-                  'aria-label="{label}">{lines}{boxes}</svg>').format(w=width, h=height, label=showable(label), lines=lines, boxes=boxes)
+                  'aria-label="{label}">{inside}</svg>').format(w=width, h=height, label=showable(label), inside=lines + boxes)
 
 
 def _places(laid: Layout) -> tuple[Places, float, float]:
@@ -70,10 +70,11 @@ def _box(family: Family, ref: str, place: tuple[float, float], gone: str) -> Mar
     kind, _, name = ref.partition("/")
     artifact = family.known.get(ref)
     about = artifact.manifest.stage if artifact else gone
-    rect = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.0f}" height="{:.0f}" rx="6"/>').format(left, middle - HEIGHT / 2, WIDTH, HEIGHT)
-    inside = Markup("<title>{}</title>").format(showable(f"{ref} ({about})")) + rect + Markup("").join(
-        Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(tone, left + 12, middle + down, showable(_shortened(text)))
-        for tone, down, text in (("name", -3, name), ("kind", 14, f"{kind} · {about}")))
+    inside = Markup('<title>{}</title><rect x="{:.1f}" y="{:.1f}" width="{:.0f}" height="{:.0f}" rx="6"/>').format(
+        showable(f"{ref} ({about})"), left, middle - HEIGHT / 2, WIDTH, HEIGHT)
+    for style, down, text in (("name", -3, name), ("kind", 14, f"{kind} · {about}")):
+        inside += Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(
+            style, left + 12, middle + down, showable(_shortened(text)))
     tone = "root" if ref == family.root else "gone" if artifact is None else escape(kind)
     if artifact is None or ref == family.root:
         return Markup('<g class="node {}">{}</g>').format(tone, inside)

@@ -53,7 +53,7 @@ def add_routes(routes: Routes, project: Project, feed: Feed) -> None:
     def standing(request: Request, run: str) -> Response:
         """The live part of a run's page besides its curves."""
         found = _run(project, run)
-        return render(request, "run_standing", run=found, **_told(request, found))
+        return render(request, "run_standing", run=found, states=STATES, **_told(request, found))
 
     @routes.get("/runs/{run}/samples", roles=LEADS)
     def samples(request: Request, run: str) -> Response:
@@ -94,7 +94,7 @@ def _told(request: Request, run: RunInfo) -> dict[str, Any]:
     record = run.record
     rows = [(name, _title(request, name), say(request, measure(name).unit), _first(run, name), run.final(name),
              run.best(name) if direction(name) is not None else None) for name in comparison.common_metrics([run])]
-    return {"states": STATES, "summary": run.summary, "rows": rows, "settings": _flat(record.get("config", {})),
+    return {"summary": run.summary, "rows": rows, "settings": _flat(record.get("config", {})),
             "parents": [(role, str(parent).partition("#")[0]) for role, parent in record.get("parents", {}).items()],
             "main": (run.main.metric, run.final(run.main.metric), _title(request, run.main.metric))}
 
