@@ -33,10 +33,16 @@ _KNOWN: Sequence[tuple[str, str, str, str]] = (
     (r"reward/.+", N_("Parts of the reward"), _REWARD, "reward"),
     (r"objective/kl", N_("KL to the reference, a response"), _NATS, "distance"),
     (r"objective/kl_coef", N_("KL coefficient"), N_("reward units a nat"), "distance"),
+    (r"objective/ent_coef", N_("Entropy coefficient"), _PLAIN, "distance"),
     (r"objective/entropy", N_("Entropy of the policy"), _TOKEN_NATS, "distance"),
     (r"rollout/length", N_("Length of the responses"), _TOKENS, "responses"),
     (r"rollout/ended_fraction", N_("Responses that end by themselves"), _SHARE, "responses"),
-    (r"rollout/engine_mismatch.*", N_("Engine against trainer, 99th percentile"), _TOKEN_NATS, "responses"),
+    (r"rollout/engine_mismatch.*", N_("Log-probability, engine against trainer"), _TOKEN_NATS, "responses"),
+    (r"rollout/importance_truncated_fraction", N_("Importance weights that were cut off"), _SHARE, "responses"),
+    (r"rollout/importance_mean", N_("Importance weight, mean"), _PLAIN, "responses"),
+    (r"guard/(heldout_reward|gap|health)", N_("Guard: held-out reward"), _REWARD, "guard"),
+    (r"guard/repetition", N_("Guard: repeated passages"), _SHARE, "guard"),
+    (r"guard/(crossed|rollbacks)", N_("Guard: limits crossed, steps taken back"), _COUNT, "guard"),
     (r"train/clip_fraction", N_("Ratios that were clipped"), _SHARE, "updates"),
     (r"train/ratio.*", N_("Ratio of new to old probability"), _PLAIN, "updates"),
     (r"train/approx_kl", N_("KL of an update, estimated"), _TOKEN_NATS, "updates"),
@@ -49,7 +55,7 @@ _KNOWN: Sequence[tuple[str, str, str, str]] = (
     (r"(eval/)?margin", N_("Margin of chosen over rejected"), _REWARD, "loss"),
     (r"(eval/)?(chosen|rejected)_logprob", N_("Log-probability of the responses"), _NATS, "loss"),
     (r"(eval/)?perplexity", N_("Perplexity"), _PLAIN, "loss"),
-    (r"train/(policy|value|entropy|kl)_loss", N_("Terms of the loss"), _PLAIN, "updates"),
+    (r"train/(policy|value|entropy|kl|ptx)_loss", N_("Terms of the loss"), _PLAIN, "updates"),
     (r"train/value_squared_error", N_("Squared error of the critic"), N_("reward units, squared"), "updates"),
     (r"(train/)?grad_norm", N_("Norm of the gradient, before clipping"), _PLAIN, "updates"),
     (r"(train/)?lr", N_("Learning rate"), _PLAIN, "updates"),
@@ -66,9 +72,10 @@ _KNOWN: Sequence[tuple[str, str, str, str]] = (
 )
 SECTIONS: Mapping[str, str] = {
     "reward": N_("Reward"), "distance": N_("How far it has gone"), "loss": N_("Learning"), "responses": N_("Responses"),
-    "updates": N_("Updates"), "speed": N_("Speed and memory"), "other": N_("Everything else")}
+    "updates": N_("Updates"), "guard": N_("Guard"), "speed": N_("Speed and memory"), "other": N_("Everything else")}
 # Drawn together where one run is shown: they are parts or percentiles of one thing.
-_TOGETHER = (r"reward/.+", r"train/ratio.*", r"train/(policy|value|entropy|kl)_loss", r"(eval/)?(chosen|rejected)_logprob",
+_TOGETHER = (r"reward/.+", r"train/ratio.*", r"train/(policy|value|entropy|kl|ptx)_loss", r"(eval/)?(chosen|rejected)_logprob",
+             r"rollout/engine_mismatch.*", r"guard/(heldout_reward|gap|health)", r"guard/(crossed|rollbacks)",
              r"time/(?!step_s).+_s", r"memory/.+_gb")
 _NOT_DRAWN = re.compile(r"step|work/.+")
 
