@@ -34,7 +34,7 @@ def draw(family: Family, label: str, gone: str) -> Markup:
     lines = Markup("").join(_line(edge, [places[member] for member in route]) for edge, route in laid.routes.items())
     refs = [member for layer in laid.layers for member in layer if isinstance(member, str)]
     boxes = Markup("").join(_box(family, ref, places[ref], gone) for ref in refs)
-    return Markup('<svg class="lineage" viewBox="0 0 {w:.0f} {h:.0f}" width="{w:.0f}" height="{h:.0f}" role="group" '
+    return Markup('<svg class="lineage" viewBox="0 0 {w:.0f} {h:.0f}" width="{w:.0f}" height="{h:.0f}" role="figure" '
                   'aria-label="{label}">{inside}</svg>').format(w=width, h=height, label=showable(label), inside=lines + boxes)
 
 

@@ -12,7 +12,7 @@ const ink = (index) => colour(`--s${index % 6}`);
 const short = (value) => {
   if (value == null || !Number.isFinite(value)) return "–";
   const small = value !== 0 && Math.abs(value) < 1e-3;
-  return (small ? value.toExponential(2) : Math.abs(value) >= 1e4 ? Math.round(value).toLocaleString("en")
+  return (small ? Number(value.toPrecision(3)).toExponential() : Math.abs(value) >= 1e4 ? Math.round(value).toLocaleString("en")
     : String(Number(value.toPrecision(4)))).replaceAll("-", "−");
 };
 
@@ -118,7 +118,7 @@ class Plot {
     return {
       width: this.width, height: HEIGHT, series: [{}, ...series], legend: { show: false },
       scales: { x: { time: false }, y: this.isLog ? { distr: 3 } : {} },
-      axes: [{ ...axis, label: this.chart.x, size: 30 }, { ...axis, label: this.chart.unit, size: 58, values: (plot, ticks) => ticks.map((tick) => (tick == null ? "" : short(tick))) }],
+      axes: [{ ...axis, label: this.chart.x, size: 30 }, { ...axis, label: this.chart.unit, size: 64, values: (plot, ticks) => ticks.map((tick) => (tick == null ? "" : short(tick))) }],
       cursor: { drag: { x: true, y: false, setScale: true }, points: { size: 7 } },
       hooks: { setCursor: [() => this.read()], setSelect: [(plot) => { this.isZoomed = plot.select.width > 0; }],
         draw: this.isFrontier ? [(plot) => this.drawFrontier(plot)] : [] },

@@ -19,6 +19,9 @@ listen([holder().dataset.run], async (kind) => {
   const fresh = (await page(location.href).catch(() => null))?.getElementById("samples");
   if (!fresh) return;
   const whole = document.importNode(fresh, true);
+  for (const open of holder().querySelectorAll("details[open]")) {
+    whole.querySelector(`details[data-key="${open.dataset.key}"]`)?.setAttribute("open", "");
+  }
   show(whole);
   holder().replaceWith(whole);
 });
