@@ -182,7 +182,7 @@ def test_who_comes_back_gets_what_it_missed_once() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("last_id", ["", "other-1", "-", "x", "{epoch}-", "{epoch}--1", "{epoch}-99", "{epoch}-9999999999999999",
+@pytest.mark.parametrize("last_id", ["", "other-0", "-", "x", "{epoch}-", "{epoch}--1", "{epoch}-99", "{epoch}-9999999999999999",
                                      "{epoch}-1 "])
 def test_an_id_that_means_nothing_here_begins_anew(last_id: str) -> None:
     async def story() -> None:
