@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,16 @@ def test_a_lock_another_process_holds_is_named_and_dies_with_it(project: Project
     for _ in range(2):
         with project.lock():
             assert (project.root / ".lock").read_text() == str(os.getpid())
+
+
+def test_somebody_who_only_looks_keeps_nobody_from_working(project: Project) -> None:
+    with project.lock():
+        pass
+    with open(project.root / ".lock") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.03, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        with project.lock():
+            assert project.at_work() == []
 
 
 def test_verify_names_what_is_changed_missing_or_added(project: Project) -> None:

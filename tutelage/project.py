@@ -16,11 +16,12 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tutelage import disk
 from tutelage.config import read_toml
@@ -163,7 +164,11 @@ class Project:
     @property
     def ledger(self) -> Ledger:
         """The log as it is on disk now."""
-        return Ledger(self.root / "artifacts" / LOG)
+        return Ledger(self.ledger_path)
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.root / "artifacts" / LOG
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -174,7 +179,7 @@ class Project:
             file = open(self.root / ".lock", "a+")       # noqa: SIM115 closed with the block below
         with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file)
             except BlockingIOError:
                 file.seek(0)
                 raise LockedError(f"process {file.readline().strip() or '?'} is at work in {self.root}. "
@@ -346,6 +351,21 @@ class Project:
                     os.rename(draft, path)
                     sync_directory(path.parent)
                     return
+
+
+def _lock(file: IO[str], tries: int = 10) -> None:
+    """The exclusive lock. Who only looks (`at_work`) holds the file for an instant, which is waited out.
+
+    Raises:
+        BlockingIOError: if somebody works here.
+    """
+    for left in reversed(range(tries)):
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not left:
+                raise
+            time.sleep(0.01)
 
 
 def _content_id(draft: Path) -> str:

@@ -1,4 +1,4 @@
-"""The fixtures of the web tests, and where the tests find them and studio_work."""
+"""The fixtures of the web tests, and where the tests find them, studio_work and dashboard_work."""
 
 import sys
 from pathlib import Path

@@ -12,7 +12,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
 PACKAGE = Path(__file__).parents[2] / "tutelage"
-ROOMS = ("web", "studio")
+ROOMS = ("web", "studio", "studio/dashboard")
 TRANSLATED = ("zh-CN",)                  # English is the key
 _KEYWORDS = {"_": None, "N_": None, "say": (2,), "ngettext": (1, 2)}
 
@@ -21,7 +21,9 @@ def said(room: str) -> Catalog:
     """Every text of a room's templates and modules that is marked for translation."""
     found = Catalog(locale="zh_CN")
     methods = [("**.py", "python"), ("**.html.j2", "jinja2")]
-    for name, line, message, _, _ in extract_from_dir(PACKAGE / room, methods, keywords=_KEYWORDS):
+    inner = {str(PACKAGE / other) for other in ROOMS if other.startswith(f"{room}/")}      # a room of its own, with its own words
+    for name, line, message, _, _ in extract_from_dir(PACKAGE / room, methods, keywords=_KEYWORDS,
+                                                      directory_filter=lambda path: str(path) not in inner):
         found.add(message, locations=[(name, line)])
     return found
 

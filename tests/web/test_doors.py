@@ -30,6 +30,10 @@ TABLE = {
     "POST /me/api-keys": MEMBERS, "POST /me/api-keys/{key}/revoke": MEMBERS,
     "GET /people": {L, D}, "POST /people/invite": {L, D}, "POST /people/{person}/roles": {D},
     "POST /people/{person}/abilities": {L, D}, "POST /people/{person}/password": {D}, "GET /audit": {D},
+    "GET /runs": {L, D}, "GET /runs/table": {L, D}, "GET /runs/compare": {L, D}, "GET /runs/{run}": {L, D},
+    "GET /runs/{run}/standing": {L, D}, "GET /runs/{run}/samples": {L, D}, "GET /api/runs/{run}/curves": {L, D},
+    "GET /api/events": {L, D}, "GET /artifacts": {L, D}, "GET /artifacts/{kind}/{name}/{version}": {L, D},
+    "GET /artifacts/{kind}/{name}/{version}/{file}": {L, D},
 }
 
 

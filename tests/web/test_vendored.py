@@ -35,7 +35,7 @@ def test_there_is_one_copy_of_each_library() -> None:
 
 
 def test_our_scripts_and_styles_name_no_other_address_and_run_no_text() -> None:
-    for room in ("web", "studio"):
+    for room in ("web", "studio", "studio/dashboard"):
         for path in (PACKAGE / room / "static").glob("*.*"):
             source = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
             assert not re.search(r"https?://|//cdn", source), path.name

@@ -14,6 +14,7 @@ from web_browser import HOST, Browser
 from tutelage.project import Project
 from tutelage.store import Store
 from tutelage.studio.config import Studio
+from tutelage.studio.dashboard.room import dashboard_room
 from tutelage.studio.room import studio_room
 from tutelage.web import Shell, create_app
 
@@ -45,7 +46,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def app(store: Store, project: Project) -> FastAPI:
-    return create_app(Shell(store=store, hosts=(HOST,)), [studio_room(project, Studio())])
+    return create_app(Shell(store=store, hosts=(HOST,)), [studio_room(project, Studio()), dashboard_room(project)])
 
 
 @pytest.fixture

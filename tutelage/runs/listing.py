@@ -89,9 +89,22 @@ def _info(path: Path, made: Mapping[str, Artifact], at_work: list[str]) -> RunIn
     except ResumeError:
         return RunInfo(path=path, state="damaged", record={}, metrics=[], made=None)
     artifact = made.get(record["key"])
-    state: State = "finished" if artifact else "running" if path.name in at_work else "interrupted"
-    return RunInfo(path=path, state=state, record=record, metrics=read_metrics(path / "metrics.jsonl"), made=artifact,
-                   speed=read_speed(path))
+    return RunInfo(path=path, state=state_of(path.name, artifact, at_work), record=record,
+                   metrics=read_metrics(path / "metrics.jsonl"), made=artifact, speed=read_speed(path))
+
+
+def state_of(name: str, made: Artifact | None, at_work: list[str]) -> State:
+    """How the run stands that made `made`; `at_work` are those that somebody works on now."""
+    return "finished" if made else "running" if name in at_work else "interrupted"
+
+
+def run_named(project: Project, name: str) -> RunInfo | None:
+    """The run of exactly this name, without reading any other; None if there is none. No name leads out of the runs."""
+    path = next((path.parent for path in project.runs.glob(f"*/{RECORD}") if path.parent.name == name), None)
+    if path is None:
+        return None
+    made = {artifact.manifest.key: artifact for artifact in project.artifacts()}
+    return _info(path, made, project.at_work() or [])
 
 
 def find_run(project: Project, name: str) -> RunInfo:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tutelage import disk
 
+_END = 1 << 18      # bytes; many times the longest line
+
 
 class JsonLines:
     """Appends `{"step": n, …}` lines; what an interrupted run wrote after its last checkpoint is taken back first."""
@@ -36,6 +38,27 @@ class JsonLines:
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """All lines of a run's metrics, in order."""
     return list(_lines(path))
+
+
+def last_metrics(path: Path) -> dict[str, float]:
+    """The last line that is whole, read from the file's end; empty where there is none."""
+    try:
+        with open(path, "rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - _END))
+            lines = file.read().splitlines(keepends=True)
+    except FileNotFoundError:
+        return {}
+    return next((read for line in reversed(lines) if line.endswith(b"\n") and (read := parse_line(line))), {})
+
+
+def parse_line(line: str | bytes) -> dict[str, float] | None:
+    """One line's step and metrics; None where it is damaged."""
+    try:
+        read = json.loads(line)
+    except ValueError:
+        return None
+    return read if isinstance(read, dict) and isinstance(read.get("step"), int) else None
 
 
 def metric_at(path: Path, step: int, name: str) -> float | None:

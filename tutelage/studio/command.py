@@ -30,6 +30,7 @@ def studio(arguments: Sequence[str], options: Options) -> dict[str, Any]:
 
 def run(project: Project, config: Studio) -> dict[str, Any]:
     from tutelage.store import Store
+    from tutelage.studio.dashboard.room import dashboard_room
     from tutelage.studio.room import studio_room
     from tutelage.web import Shell, create_app
     from tutelage.web.entrance import setup_path
@@ -45,7 +46,7 @@ def run(project: Project, config: Studio) -> dict[str, Any]:
     with listening, Store.open(project.store_place) as store:
         shell = Shell(store=store, hosts=hosts, https=cert is not None or config.public_url.startswith("https:"),
                       larger_bodies={"/campaigns/new": config.max_upload_mb << 20})
-        app = create_app(shell, [studio_room(project, config)])
+        app = create_app(shell, [studio_room(project, config), dashboard_room(project)])
         port = listening.getsockname()[1]
         host = f"[{config.host}]" if ":" in config.host else config.host
         address = config.public_url.rstrip("/") or f"{'https' if cert else 'http'}://{host}:{port}"

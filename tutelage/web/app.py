@@ -52,6 +52,7 @@ def create_app(shell: Shell, rooms: Sequence[Room]) -> FastAPI:
                      **{room.name: room.folder / "static" for room in everything}})
     app.state.store = shell.store
     app.state.pages = Pages(everything, Words(room.folder for room in everything), assets)
+    app.state.stopping = [each for room in everything for each in room.stopping]
     app.state.sign_in_limit = RateLimit(burst=10, per_minute=6)
     app.state.request_limit = RateLimit(burst=200, per_minute=1800)
     entrance.add_routes(own.routes)

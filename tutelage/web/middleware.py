@@ -12,6 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 # Nothing from elsewhere, nothing written into a page. Pico draws its small signs (a tick, a chevron) as data: images.
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
           "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'")
+# A whole page that is no page of ours, such as a report: it has no origin and runs no script, not even its own.
+SANDBOX = ("sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
+           "frame-ancestors 'none'")
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -26,7 +29,10 @@ CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class SecurityHeaders:
-    """Adds `HEADERS` to every response, and "keep no copy" to those that set nothing of their own."""
+    """Adds `HEADERS` to every response, and "keep no copy" to those that set nothing of their own.
+
+    A response that sets a content policy of its own keeps it only where it is `SANDBOX`.
+    """
 
     def __init__(self, app: ASGIApp, https: bool = False) -> None:
         self.app, self.https = app, https
@@ -35,8 +41,11 @@ class SecurityHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                sandboxed = headers.get("content-security-policy") == SANDBOX
                 for name, value in HEADERS.items():
                     headers[name] = value
+                if sandboxed:
+                    headers["content-security-policy"] = SANDBOX
                 headers.setdefault("cache-control", "no-store")
                 if self.https:
                     headers["strict-transport-security"] = "max-age=31536000"

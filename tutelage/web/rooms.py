@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,12 @@ class NavItem:
 class Room:
     """`folder` holds `templates/`, `static/` and `locales/`, each where the room has one.
 
-    A template is named `ROOM/NAME.html.j2` and a file `/static/DIGEST/ROOM/NAME`.
+    A template is named `ROOM/NAME.html.j2` and a file `/static/DIGEST/ROOM/NAME`. `stopping` is called when the server is
+    told to stop: what answers without an end has to end then.
     """
 
     name: str
     routes: Routes
     folder: Path
     nav: tuple[NavItem, ...] = ()
+    stopping: tuple[Callable[[], None], ...] = ()

@@ -70,4 +70,17 @@ def serve(app: FastAPI, listening: socket.socket, tls_cert: Path | None, tls_key
                             proxy_headers=behind_proxy, forwarded_allow_ips="127.0.0.1,::1" if behind_proxy else "",
                             ssl_certfile=tls_cert, ssl_keyfile=tls_key, timeout_graceful_shutdown=5,
                             h11_max_incomplete_event_size=32768, limit_concurrency=1000)
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config, app).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Tells the rooms that it stops before it waits for open answers to end."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for stop in self._app.state.stopping:
+            stop()
+        await super().shutdown(sockets)

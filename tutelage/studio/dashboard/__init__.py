@@ -1,0 +1,1 @@
+"""The training dashboard: runs live, their samples, artifacts with their lineage, reports."""
