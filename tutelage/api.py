@@ -117,8 +117,8 @@ def rl(project: str | Path | Project, prompts: str | Path | Sequence[str | Promp
         tutelage.rl("smollm2-135m-q4", ["Name a river.", "Name a bird."], reward=lambda samples: [-len(s.text) for s in samples])
 
     Args:
-        project: a project; or, where `prompts` stand right behind it and `policy` is not set, the model to start from, which is then
-            trained in the project of the setting `project` (a new directory `tutelage-project` by default).
+        project: a project; or, where `prompts` stand right behind it and `policy` is not set, the model to start from, which is
+            then trained in the project of the setting `project` (a new directory `tutelage-project` by default).
         prompts: a data set or a file, or the prompts themselves.
         reward: a name or a function of samples that gives one float each, or several of them (with `reward_weight`).
         cost: names or functions whose means `constraints.limit` bounds; the same as `constraints.cost`.
