@@ -109,7 +109,7 @@ def reward(project: str | Path | Project, **settings: Any) -> Artifact:
 Reward = str | Function
 
 
-def rl(project: str | Path | Project, prompts: str | Path | Sequence[str | Prompt] = "", *, reward: Reward | Sequence[Reward],
+def rl(project: str | Path | Project, prompts: str | Path | Sequence[str | Prompt] = "", /, *, reward: Reward | Sequence[Reward],
        cost: Reward | Sequence[Reward] = (), **settings: Any) -> Artifact:
     """Train a policy; settings as in `rl.config.RL`.
 
@@ -117,14 +117,15 @@ def rl(project: str | Path | Project, prompts: str | Path | Sequence[str | Promp
         tutelage.rl("smollm2-135m-q4", ["Name a river.", "Name a bird."], reward=lambda samples: [-len(s.text) for s in samples])
 
     Args:
-        project: a project; or, where `prompts` stand behind it and `policy` is not set, the model to start from, which is then
-            trained in the project of the setting `project` (a new directory `tutelage-project` by default).
+        project: a project; or, where `prompts` stand right behind it and `policy` is not set, the model to start from, which is
+            then trained in the project of the setting `project` (a new directory `tutelage-project` by default).
         prompts: a data set or a file, or the prompts themselves.
         reward: a name or a function of samples that gives one float each, or several of them (with `reward_weight`).
         cost: names or functions whose means `constraints.limit` bounds; the same as `constraints.cost`.
     """
     if prompts and "policy" not in settings:
         settings["policy"], project = str(project), settings.pop("project", "tutelage-project")
+    prompts = prompts or settings.pop("prompts", "")
     rewards, costs = _each(reward), _each(cost) or tuple(settings.get("constraints", {}).get("cost", ()))
     constraints = {**settings.get("constraints", {}), **({"cost": [_name(each) for each in costs]} if costs else {})}
     asked = from_plain(RL, {**settings, "reward": [_name(each) for each in rewards], "constraints": constraints})
