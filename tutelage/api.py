@@ -30,6 +30,7 @@ from tutelage.generation.stage import sample as _sample
 from tutelage.messages import Message, messages_id, record_id
 from tutelage.models.load import resolve
 from tutelage.project import Artifact, Project
+from tutelage.protocols import Score
 from tutelage.records import Prompt
 from tutelage.rewards.callables import Function
 from tutelage.rewards.config import RewardModel
