@@ -26,7 +26,7 @@ LEVELS = {
         5: "tuning rewards rl evaluation feedback synthesis web",
         4: "generation training",
         3: "store data models",
-        2: "algorithms batch project runs statistics reporting sandbox privacy text_metrics",
+        2: "algorithms batch class_metrics project runs statistics reporting sandbox privacy text_metrics",
         1: "records messages config toml comments ledger lineage protocols console options seeds disk",
         0: "errors",
     }.items()

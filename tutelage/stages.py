@@ -103,7 +103,7 @@ def classify(arguments: list[str], options: Options) -> Mapping[str, Any]:
 
 
 def _tell_classifier(artifact: Artifact) -> Mapping[str, Any]:
-    from tutelage.tuning.class_metrics import table_rows
+    from tutelage.class_metrics import table_rows
     from tutelage.tuning.classify import load_report
 
     report = load_report(artifact)

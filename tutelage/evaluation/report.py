@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tutelage.evaluation.compare import FEWEST_PROMPTS, Comparison, Difference, Pair, mirrored, verdict_of
+from tutelage.evaluation.compare import FEWEST_PROMPTS, Comparison, Difference, Pair, mirrored
 from tutelage.evaluation.contestant import Contestant, Summary
 from tutelage.evaluation.strings import EVALUATION
 from tutelage.messages import record_id
@@ -30,12 +30,10 @@ from tutelage.reporting.report import (
     Row,
     Settings,
     Table,
-    Verdict,
 )
 from tutelage.reporting.strings import phrase
-from tutelage.statistics import Estimate
+from tutelage.statistics import FEW_CLUSTERS, Estimate
 
-_FEW_PROMPTS = 20        # below it, percentile intervals are visibly too narrow
 _LENGTH_RATIO = 1.25     # from here on, a difference in length is worth a warning
 Say = Callable[..., str]
 
@@ -149,7 +147,7 @@ def _cards(comparison: Comparison, pair: Pair, say: Say, name: Callable[[str], s
 
     cards = [
         Card(label=say("card_wins", focus=name(pair.first), reference=name(pair.second)), value=pair.win_rate,
-             percent=True, verdict=_win_verdict(pair)),
+             percent=True, verdict=pair.win.verdict),
         Card(label=say("card_truth", focus=name(pair.first)), value=ours.truth, unit=say("unit_points"),
              verdict=pair.truth.verdict, note=was(theirs.truth)),
         Card(label=say("card_length"), value=ours.words, unit=say("unit_words"), note=was(theirs.words)),
@@ -203,7 +201,7 @@ def _wins(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Inter
     wins = IntervalPlot(
         title=say("win_rate"), unit=say("unit_wins"), n=comparison.num_prompts, reference=0.5, limits=(0.0, 1.0),
         percent=True, low_label=say("second_better"), high_label=say("first_better"),
-        rows=tuple(IntervalRow(label=label(pair), estimate=pair.win_rate, verdict=_win_verdict(pair))
+        rows=tuple(IntervalRow(label=label(pair), estimate=pair.win_rate, verdict=pair.win.verdict)
                    for pair in pairs))
     differences = IntervalPlot(
         title=say("difference"), unit=say("unit_difference"), n=comparison.num_prompts, reference=0.0,
@@ -229,12 +227,6 @@ def _parts(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Inte
                   for part in comparison.part_names)
     about = say("parts_about", reference=name(comparison.reference))
     return IntervalGroup(title=say("parts"), about=about, plots=plots)
-
-
-def _win_verdict(pair: Pair) -> Verdict:
-    """What the win rate's own interval says, so that the words beside a bar are about that bar."""
-    rate = pair.win_rate
-    return verdict_of(Estimate(rate.value - 0.5, rate.low - 0.5, rate.high - 0.5, rate.n))
 
 
 def _settings(facts: Mapping[str, Any], say: Say) -> tuple[Settings, ...]:
@@ -269,7 +261,7 @@ def _notes(comparison: Comparison, pair: Pair, judged_by: AnnotatorKind, say: Sa
     ratio = ours.words.value / theirs.words.value if theirs.words.value > 0 else 1.0
     if ratio >= _LENGTH_RATIO:
         notes.append(Note(text=say("note_length", ratio=format_number(ratio, 1), **names), warning=True))
-    if n < _FEW_PROMPTS:
+    if n < FEW_CLUSTERS:
         notes.append(Note(text=say("note_few", n=n), warning=True))
     notes.append(Note(text=say(f"note_{judged_by}")))
     notes.append(Note(text=say("note_intervals", n=n)))

@@ -119,12 +119,12 @@ EVALUATION: Catalogue = {
         "training seed.",
         "区间表示换一批 {n} 条提示时数值会变化多少，并不包含换一个训练种子的变化。"),
     "note_many": (
-        "{count} differences are tested on this page, each at 95%: where nothing differs, about one in twenty is "
-        "called better or worse by chance.",
-        "本页检验了 {count} 个差值，各按 95%：若本无差别，约二十个中有一个会偶然被判为更好或更差。"),
+        "{count} differences are tested on this page. A verdict counts how many were tested beside it (Holm's correction): "
+        "where nothing differs, no verdict of a family is wrong 19 times in 20. Intervals stand each for itself.",
+        "本页检验了 {count} 个差值。结论已按同组检验的数目校正（Holm 法）：若本无差别，一组结论有 95% 的把握全部无误。各区间则单独成立。"),
     "note_few": (
-        "{n} prompts are few: only large differences can show, and intervals tend to be too narrow.",
-        "{n} 条提示偏少：只有较大的差别才能显现，区间也往往偏窄。"),
+        "{n} prompts are few: only large differences can show, and below 50 intervals tend to be too narrow.",
+        "{n} 条提示偏少：只有较大的差别才能显现；少于 50 条时区间往往偏窄。"),
     "note_length": (
         "{focus} says {ratio} times as many words as {reference}; a grader that likes length would reward that alone.",
         "{focus} 的字数是 {reference} 的 {ratio} 倍；偏爱长度的评分者会仅因此给高分。"),

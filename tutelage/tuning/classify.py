@@ -30,7 +30,7 @@ from tutelage.training.fit import Task, fit
 from tutelage.training.loop import MicroBatch, Term
 from tutelage.training.optimizer import freeze_layers
 from tutelage.tuning.annotators import chosen, sentence
-from tutelage.tuning.class_metrics import measure
+from tutelage.class_metrics import measure
 from tutelage.tuning.config import Classify
 from tutelage.tuning.labels import Classes, Row, class_weights, classes_of, counted, encode_rows, split_rows
 from tutelage.tuning.prediction import chosen_classes, class_logits, pack
