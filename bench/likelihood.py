@@ -60,7 +60,8 @@ def _compare(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             measured[side].append(_measure(command, given, folder))
             print(side, measured[side][-1]["seconds"], file=sys.stderr, flush=True)
     seconds = {side: statistics.median(each["seconds"] for each in runs) for side, runs in measured.items()}
-    apart = [abs(a - b) for side in sides for a, b in zip(measured["ours"][0]["scores"], measured[side][0]["scores"], strict=True)]
+    apart = [abs(a - b) for side in sides for a, b in zip(measured["ours"][0]["scores"], measured[side][0]["scores"],
+                                                          strict=True)]
     fastest = min(value for side, value in seconds.items() if side != "ours")
     return {"model": asked.model, "items": len(rows), "choices": CHOICES, "threads": plan["threads"], "seconds": seconds,
             "times_faster_than_its_fastest": fastest / seconds["ours"], "largest_difference_nats": max(apart),
@@ -79,7 +80,8 @@ def make_items(file: Path, count: int, words: int) -> list[dict[str, Any]]:
     for number in range(count):
         prompt, response = pairs[number % len(pairs)]
         others = [other for _, other in rng.sample(pairs, CHOICES) if other != response][:CHOICES - 1]
-        items.append({"context": f"Question {number + 1}: {prompt}\nAnswer:", "choices": [f" {each}" for each in (response, *others)]})
+        items.append({"context": f"Question {number + 1}: {prompt}\nAnswer:",
+                      "choices": [f" {each}" for each in (response, *others)]})
     return items
 
 

@@ -20,12 +20,14 @@ def rows():
     for n in (2, 3, 5, 8, 20, 60):
         for kind in range(10):
             a = rng.normal(size=n) if kind % 2 else rng.integers(0, 3, n).astype(float)
-            b = {0: a + rng.normal(size=n), 1: rng.permutation(a), 2: rng.integers(0, 4, n), 3: a**3, 4: -a, 5: a * 1e-200, 6: a * 1e150,
+            b = {0: a + rng.normal(size=n), 1: rng.permutation(a), 2: rng.integers(0, 4, n), 3: a**3, 4: -a, 5: a * 1e-200,
+                 6: a * 1e150,
                  7: np.arange(n), 8: a, 9: rng.normal(size=n)}[kind]
             yield a, np.asarray(b, dtype=float)
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(pearson, stats.pearsonr), (spearman, stats.spearmanr), (kendall, stats.kendalltau)])
+@pytest.mark.parametrize(("ours", "theirs"), [(pearson, stats.pearsonr), (spearman, stats.spearmanr),
+                                              (kendall, stats.kendalltau)])
 @pytest.mark.filterwarnings("ignore")
 def test_correlations_are_scipys(ours, theirs):
     tried = 0
@@ -49,7 +51,8 @@ def test_scale_does_not_matter_however_small_or_large():
 
 
 def test_by_hand():
-    assert pearson([1, 2, 3], [2, 4, 6]) == 1.0 and spearman([1, 2, 3], [1, 10, 100]) == 1.0 and kendall([1, 2, 3], [3, 2, 1]) == -1.0
+    assert pearson([1, 2, 3], [2, 4, 6]) == 1.0 and spearman([1, 2, 3], [1, 10, 100]) == 1.0 and kendall([1, 2, 3],
+                                                                                                         [3, 2, 1]) == -1.0
     # one of three pairs is turned round: (2 - 1) / 3
     assert kendall([1, 2, 3], [1, 3, 2]) == pytest.approx(1 / 3, abs=1e-12)
     assert math.isnan(pearson([1, 1], [1, 2])) and math.isnan(kendall([1, 2], [3, 3]))
@@ -80,11 +83,12 @@ def slow_ece(said, true, bins):
 
 
 def test_brier_is_scikit_learns_and_ece_the_slow_loop():
-    for count, (said, true) in enumerate(forecasts(), start=1):
+    cases = list(forecasts())
+    for said, true in cases:
         assert brier(said, true) == pytest.approx(brier_score_loss(true, said, pos_label=1.0), abs=1e-9)
         for bins in (1, 10, 15):
             assert calibration_error(said, true, bins) == pytest.approx(slow_ece(said, true, bins), abs=1e-9)
-    assert count >= 50
+    assert len(cases) >= 50
 
 
 def test_the_reliability_plot_is_scikit_learns_where_no_probability_lies_on_an_edge():
@@ -94,7 +98,8 @@ def test_the_reliability_plot_is_scikit_learns_where_no_probability_lies_on_an_e
     assert [each.said for each in found] == pytest.approx(list(mean), abs=1e-9)
     assert [each.happened.value for each in found] == pytest.approx(list(happened), abs=1e-9)
     assert sum(each.happened.n for each in found) == len(said)
-    assert all(each.low < each.said <= each.high and each.happened.low <= each.happened.value <= each.happened.high for each in found)
+    assert all(each.low < each.said <= each.high and each.happened.low <= each.happened.value <= each.happened.high
+               for each in found)
 
 
 def test_calibration_by_hand():

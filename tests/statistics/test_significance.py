@@ -79,7 +79,8 @@ def test_detectable_effects_are_near_statsmodels_and_sizes_undo_them():
         assert minimum_detectable_effect(n, 1.0) == pytest.approx(theirs, rel=0.02)
         assert sample_size(minimum_detectable_effect(n, 0.7), 0.7) == n
     assert sample_size(5.0, 0.0) == 2
-    for broken in (lambda: minimum_detectable_effect(1, 1.0), lambda: minimum_detectable_effect(9, -1.0), lambda: sample_size(0.0, 1.0)):
+    for broken in (lambda: minimum_detectable_effect(1, 1.0), lambda: minimum_detectable_effect(9, -1.0),
+                   lambda: sample_size(0.0, 1.0)):
         with pytest.raises(ShapeError):
             broken()
 

@@ -108,8 +108,8 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is not finite becomes None. Holds no text of anybody's."""
         return {"reference": self.reference, "num_prompts": self.num_prompts, "seed": self.seed,
-                "summaries": [_plain(summary) for summary in self.summaries],
-                "pairs": [_plain(pair) for pair in self.pairs], "groups": [list(group) for group in self.groups]}
+                "summaries": [plain(summary) for summary in self.summaries],
+                "pairs": [plain(pair) for pair in self.pairs], "groups": [list(group) for group in self.groups]}
 
 
 def compare(contestants: Sequence[Contestant], reference_name: str, seed: int = 0) -> Comparison:
@@ -228,11 +228,11 @@ def mirrored(estimate: Estimate, total: float) -> Estimate:
     return Estimate(total - estimate.value, total - estimate.high, total - estimate.low, estimate.n)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

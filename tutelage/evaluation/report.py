@@ -42,7 +42,8 @@ def report_from_comparison(
         comparison: Comparison, curves: Sequence[Curve] = (), samples: Sequence[Example] = (),
         lineage: Sequence[Node] = (), facts: Mapping[str, Any] | None = None, language: Language = "en", *,
         title: str = "", focus: str = "", judged_by: AnnotatorKind = "scripted",
-        labels: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> Report:
+        labels: Mapping[str, str] | None = None, notes: Sequence[str] = (),
+        plan: tuple[str, Sequence[str]] | None = None) -> Report:
     """The report of a comparison.
 
     Args:
@@ -52,6 +53,7 @@ def report_from_comparison(
         judged_by: who gave the truth; said on the page.
         labels: names to show for contestants and parts instead of their own.
         notes: caveats besides those that follow from the numbers.
+        plan: hash of the plan that was frozen beforehand, and the departures from it; None where there was none.
     """
     def say(key: str, **values: object) -> str:
         return phrase(EVALUATION, language, key, **values)
@@ -64,6 +66,9 @@ def report_from_comparison(
     def name(each: str) -> str:
         return shown.get(each, each.replace("_", " ") if each in comparison.part_names else each)
 
+    tables = [_table(comparison, say, name)]
+    if len(comparison.summaries) > 2:
+        tables.append(_groups(comparison, say, name))
     groups = [_wins(comparison, say, name)]
     if comparison.part_names:
         groups.append(_parts(comparison, say, name))
@@ -71,13 +76,14 @@ def report_from_comparison(
         title=title or say("title", focus=name(focus), reference=name(reference)), language=language,
         verdict=_verdict(comparison, pair, say, name), verdict_tone=pair.truth.verdict,
         lede=_lede(comparison, pair, say, name), cards=_cards(comparison, pair, say, name),
-        tables=(_table(comparison, say, name),), intervals=tuple(groups), curves=tuple(curves),
+        tables=tuple(tables), intervals=tuple(groups), curves=tuple(curves),
         examples=tuple(replace(example, answers=tuple(
             replace(answer, model=name(answer.model), parts={name(part): value for part, value in answer.parts.items()})
             for answer in example.answers)) for example in samples),
         examples_about=say("examples_about", count=len(samples), n=comparison.num_prompts, seed=comparison.seed),
-        lineage=tuple(lineage), settings=_settings(facts or {}, say),
-        notes=(*_notes(comparison, pair, judged_by, say, name), *(Note(text=text) for text in notes)))
+        lineage=tuple(lineage), settings=settings_of(facts or {}, say),
+        notes=(*plan_notes(plan, language), *_notes(comparison, pair, judged_by, say, name),
+               *(Note(text=text) for text in notes)))
 
 
 def side_by_side(contestants: Sequence[Contestant], count: int = 20, seed: int = 0) -> tuple[Example, ...]:
@@ -187,6 +193,23 @@ def _table(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Tabl
         rows=tuple(each for each in rows if any(value is not None for value in each.cells)))
 
 
+def _groups(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Table:
+    """Who was not shown to differ from whom, in place of a ranking."""
+    rows = tuple(Row(label=str(place), cells=(" = ".join(map(name, group)),)) for place,
+                 group in enumerate(comparison.groups, start=1))
+    return Table(title=say("groups"), about=say("groups_about"), columns=(say("group"), say("members")), rows=rows)
+
+
+def plan_notes(plan: tuple[str, Sequence[str]] | None, language: Language) -> list[Note]:
+    """What is said of the plan: that there was none, that it was kept, or each departure from it."""
+    if plan is None:
+        return [Note(text=phrase(EVALUATION, language, "note_no_plan"))]
+    if not plan[1]:
+        return [Note(text=phrase(EVALUATION, language, "note_plan", hash=plan[0][:12]))]
+    return [Note(text=phrase(EVALUATION, language, "note_departure", hash=plan[0][:12], what=each), warning=True)
+            for each in plan[1]]
+
+
 def _part(part: str, summary: Summary) -> Estimate:
     return summary.parts[part]
 
@@ -208,7 +231,13 @@ def _wins(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Inter
         low_label=say("second_better"), high_label=say("first_better"),
         rows=tuple(IntervalRow(label=label(pair), estimate=pair.truth.estimate, verdict=pair.truth.verdict)
                    for pair in pairs))
-    return IntervalGroup(title=say("wins"), about=say("wins_about"), plots=(wins, differences))
+    controlled = IntervalPlot(
+        title=say("controlled"), unit=say("unit_controlled"), n=comparison.num_prompts, reference=0.5, limits=(0.0, 1.0),
+        percent=True, low_label=say("second_better"), high_label=say("first_better"),
+        rows=tuple(IntervalRow(label=label(pair), estimate=pair.length_controlled.rate)
+                   for pair in pairs if pair.length_controlled is not None))
+    plots = (wins, controlled, differences) if controlled.rows else (wins, differences)
+    return IntervalGroup(title=say("wins"), about=say("wins_about"), plots=plots)
 
 
 def _parts(comparison: Comparison, say: Say, name: Callable[[str], str]) -> IntervalGroup:
@@ -229,7 +258,7 @@ def _parts(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Inte
     return IntervalGroup(title=say("parts"), about=about, plots=plots)
 
 
-def _settings(facts: Mapping[str, Any], say: Say) -> tuple[Settings, ...]:
+def settings_of(facts: Mapping[str, Any], say: Say) -> tuple[Settings, ...]:
     plain = {key: value for key, value in facts.items() if not isinstance(value, Mapping)}
     groups = {key: value for key, value in facts.items() if isinstance(value, Mapping)}
     if plain:

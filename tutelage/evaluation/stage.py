@@ -12,19 +12,21 @@ from tutelage.algorithms.logprobs import KEEP_BYTES
 from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
-from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
+from tutelage.data.datasets import Dataset, load_dataset, prompts_of, resolve_dataset
 from tutelage.data.erasure import QUOTED
 from tutelage.data.usage import write_used
 from tutelage.errors import ConfigError
 from tutelage.evaluation.compare import Comparison, compare
 from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.contestant import Contestant
+from tutelage.evaluation.lineage import ancestors, lineage_tree
 from tutelage.evaluation.measure import kl_to_reference, perplexity
+from tutelage.evaluation.plans import describe, deviations, read_plan
 from tutelage.evaluation.report import report_from_comparison, side_by_side
 from tutelage.evaluation.transcript import before_and_after, before_and_after_ids, transcript, transcript_ids
 from tutelage.generation import config as generation
 from tutelage.generation.stage import load_samples, sample
-from tutelage.lineage import Manifest
+from tutelage.lineage import Manifest, content_hash
 from tutelage.models.circumstances import begin_run
 from tutelage.models.footprint import saved_bytes
 from tutelage.models.load import load_policy, load_tokenizer, resolve
@@ -33,7 +35,7 @@ from tutelage.protocols import Score
 from tutelage.records import AnnotatorKind, Sample, Scores
 from tutelage.reporting.html import render_html
 from tutelage.reporting.model_card import CardInfo, DataUsed, model_card
-from tutelage.reporting.report import Curve, Language, Line, Node, People, Report, lineage_node
+from tutelage.reporting.report import Curve, Language, Line, People, Report
 from tutelage.runs.directory import run_path
 from tutelage.runs.metrics import curve
 from tutelage.runs.plan import Plan, announce, resident_bytes
@@ -85,6 +87,7 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
                         seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
+    frozen = read_plan(Path(config.frozen)) if config.frozen else None
     run = begin_run(project, manifest, config.precision)
     precision = str(run.circumstances["precision"])
     announce(_plan([source.path for source in found.values()], precision), run)
@@ -100,7 +103,10 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
                 contestants.append(best_of(contestants[-1], scores, f"{each.name}, best of {config.best_of_n}"))
             bar.advance(1)
     comparison = compare(contestants, reference, config.seed)
-    facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, names[0], names[-1])}
+    made = describe_data(config, data, {name: source.content for name, source in found.items()})
+    plan = None if frozen is None else (str(frozen["sha256"]), tuple(deviations(frozen, made)))
+    facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, names[0], names[-1]),
+             "plan": made, "deviations": None if plan is None else list(plan[1])}
     with project.writing(replace(manifest, facts={
             **run.circumstances, "prompts": comparison.num_prompts,
             "samples": {each.name: each.artifact.parent_ref for each in measured}})) as draft:
@@ -113,7 +119,7 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
         settings = {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}
         for language in LANGUAGES:
             report = report_from_comparison(comparison, curves_of(project, manifest), examples, tree, settings, language,
-                                            focus=names[-1], judged_by=judged_by, notes=limits)
+                                            focus=names[-1], judged_by=judged_by, notes=limits, plan=plan)
             suffix = "" if language == "en" else f".{language}"
             (draft / f"report{suffix}.html").write_text(render_html(report), encoding="utf-8")
             card = _card(project, config.models[-1], names[-1], report, people, tuple(limits))
@@ -123,6 +129,17 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
         write_used(draft.path, _used(project, config, data, measured))
     run.finish()
     return draft.artifact
+
+
+def describe_data(config: Evaluate, data: Dataset, contents: Mapping[str, str]) -> dict[str, Any]:
+    """This evaluation as a plan; `contents` are the models' hashes by name."""
+    prompts = prompts_of(data.records)[: config.limit or None]
+    name = data.artifact.ref if data.artifact is not None else ", ".join(data.sources)
+    asked = {name: {"sha256": content_hash([prompt.to_json() for prompt in prompts]), "metric": "truth", "n": len(prompts)}}
+    settings = {key: getattr(config, key) for key in ("per_prompt", "best_of", "best_of_n", "temperature", "max_new_tokens",
+                                                      "reward",
+                                                      "seed")}
+    return describe(contents, asked, {**settings, "reference": config.reference or (config.names or config.models)[0]})
 
 
 def _instructions(project: Project, config: Evaluate) -> dict[str, str]:
@@ -215,29 +232,6 @@ def curves_of(project: Project, manifest: Manifest) -> list[Curve]:
                 seen.add((artifact.ref, metric))
                 curves.append(Curve(name=title, unit=unit, x_unit="steps", x=steps, lines=(Line(name=artifact.ref, y=values),)))
     return curves
-
-
-def ancestors(project: Project, manifest: Manifest) -> list[Artifact]:
-    """Every artifact `manifest` descends from, parents before children, each once."""
-    found: dict[str, Artifact] = {}
-    def visit(each: Manifest) -> None:
-        for ref in each.parents.values():
-            artifact, trouble = project.parent(ref)
-            if artifact is not None and not trouble and artifact.ref not in found:
-                visit(artifact.manifest)
-                found[artifact.ref] = artifact
-
-    visit(manifest)
-    return list(found.values())
-
-
-def lineage_tree(project: Project, ref: str, role: str = "") -> Node:
-    """The node of `ref` ("kind/name@version#content") with all it was made from."""
-    artifact, trouble = project.parent(ref)
-    if artifact is None or trouble:
-        return Node(ref=ref.partition("#")[0], role=role)
-    parents = [lineage_tree(project, parent, name) for name, parent in artifact.manifest.parents.items()]
-    return lineage_node(artifact.ref, artifact.manifest, parents, role)
 
 
 def _card(project: Project, model: str, name: str, report: Report, people: Sequence[People], limits: tuple[str, ...]) -> str:

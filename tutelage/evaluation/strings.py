@@ -102,7 +102,21 @@ EVALUATION: Catalogue = {
     "settings": ("Settings", "设置"),
     "yes": ("yes", "是"),
     "no": ("no", "否"),
+    "controlled": ("Win rate at equal length", "等长胜率"),
+    "unit_controlled": ("share won if responses were equally long", "假定回答等长时的胜出比例"),
+    "groups": ("Who is tied with whom", "哪些模型持平"),
+    "groups_about": (
+        "Within a group no two models were shown to differ in truth, so no order is given. The better group comes first.",
+        "同组内任何两个模型的真值之间都未显示出差别，故不排先后。较好的组在前。"),
+    "group": ("Group", "组"),
+    "members": ("Models", "模型"),
     # what to keep in mind
+    "note_plan": ("This evaluation was planned beforehand (plan {hash}) and departs from the plan in nothing.",
+                  "本次评测事先有计划（计划 {hash}），执行与计划完全一致。"),
+    "note_departure": ("Departs from its plan {hash}: {what}.", "与计划 {hash} 不符：{what}。"),
+    "note_no_plan": ("No plan was frozen before this evaluation (--freeze), so what was measured may have been chosen after "
+                     "looking.",
+                     "本次评测事先没有冻结计划（--freeze），测量内容可能是看过结果后选定的。"),
     "note_scripted": (
         "Truth is given by a script here: fixed checks, not people's opinion. It shows whether the loop learns what "
         "it is asked, not whether people will like it.",
@@ -121,7 +135,8 @@ EVALUATION: Catalogue = {
     "note_many": (
         "{count} differences are tested on this page. A verdict counts how many were tested beside it (Holm's correction): "
         "where nothing differs, no verdict of a family is wrong 19 times in 20. Intervals stand each for itself.",
-        "本页检验了 {count} 个差值。结论已按同组检验的数目校正（Holm 法）：若本无差别，一组结论有 95% 的把握全部无误。各区间则单独成立。"),
+        "本页检验了 {count} 个差值。结论已按同组检验的数目校正（Holm 法）：若本无差别，一组结论有 95% 的把握全部无误。"
+        "各区间则单独成立。"),
     "note_few": (
         "{n} prompts are few: only large differences can show, and below 50 intervals tend to be too narrow.",
         "{n} 条提示偏少：只有较大的差别才能显现；少于 50 条时区间往往偏窄。"),

@@ -129,7 +129,7 @@ class Answer:
     model: str
     text: str
     ended: bool
-    tokens: int
+    tokens: int | None            # None where nobody counted them
     truth: float | None = None
     parts: Mapping[str, float] = field(default_factory=dict)
     sample_id: str = ""

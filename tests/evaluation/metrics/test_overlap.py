@@ -61,7 +61,8 @@ def test_rouge_is_rouge_scores(language):
     judge = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=False, tokenizer=Characters() if language == "zh" else None)
     for response, reference in EVERY:
         theirs = judge.score(reference, response)
-        for name, ours in (("rouge1", rouge_n(response, reference, 1, language)), ("rouge2", rouge_n(response, reference, 2, language)),
+        for name, ours in (("rouge1", rouge_n(response, reference, 1, language)),
+                           ("rouge2", rouge_n(response, reference, 2, language)),
                            ("rougeL", rouge_l(response, reference, language))):
             found = (ours.precision, ours.recall, ours.f1)
             assert found == pytest.approx(tuple(theirs[name]), abs=1e-9), (name, response, reference)
@@ -76,7 +77,8 @@ def test_bleu_by_hand():
 
 
 def test_chinese_is_counted_in_characters():
-    assert rouge_n("北京是首都", "首都是北京", 1, "zh").f1 == 1.0 and rouge_l("北京是首都", "首都是北京", "zh").f1 == pytest.approx(0.4)
+    assert rouge_n("北京是首都", "首都是北京", 1, "zh").f1 == 1.0 and rouge_l("北京是首都", "首都是北京",
+                                                                    "zh").f1 == pytest.approx(0.4)
     assert rouge_tokens("北京 is big", "en") == ["is", "big"] and rouge_tokens("北京 is big", "zh") == ["北", "京", "is", "big"]
     assert bleu([bleu_counts("中国的首都是北京", ["中国的首都是北京"], "zh")]) == pytest.approx(1.0)
 

@@ -34,7 +34,8 @@ def test_with_a_ridge_it_is_scikit_learns():
         wins, own, other = study(seed, n=30)
         gap = own - other
         design = np.stack((np.ones(len(gap)), np.tanh(gap / gap.std())), 1)
-        theirs = LogisticRegression(C=1 / 0.1, fit_intercept=False, solver="newton-cholesky", tol=1e-13, max_iter=500).fit(design, wins)
+        theirs = LogisticRegression(C=1 / 0.1, fit_intercept=False, solver="newton-cholesky", tol=1e-13,
+                                    max_iter=500).fit(design, wins)
         ours = length_controlled_win_rate(wins, own, other, ridge=0.1)
         assert (ours.quality, ours.length) == pytest.approx(tuple(theirs.coef_[0]), abs=1e-9)
 

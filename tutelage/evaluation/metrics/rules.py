@@ -45,7 +45,7 @@ def check(text: str, rule: Rule) -> bool:
         raise DataError(f"there is no rule {name!r}; there are: {', '.join(SETTINGS)}.")
     wrong = [key for key, value in settings.items() if key not in known or not isinstance(value, known[key])
              or isinstance(value, bool)]
-    if wrong or not settings and name != "json":
+    if wrong or (not settings and name != "json"):
         wanted = ", ".join(f"{key} ({'a number' if kind is int else 'a text' if kind is str else 'a list of texts'})"
                            for key, kind in known.items())
         raise DataError(f"rule {name!r} has the settings {settings}; wanted one or more of: {wanted or 'none'}.")
@@ -83,15 +83,13 @@ def _json(text: str, settings: Rule) -> bool:
         value = json.loads(fenced.group(1) if fenced else text)
     except (ValueError, RecursionError):
         return False
-    return "keys" not in settings or isinstance(value, dict) and set(settings["keys"]) <= set(value)
+    return "keys" not in settings or (isinstance(value, dict) and set(settings["keys"]) <= set(value))
 
 
 def _case(text: str, settings: Rule) -> bool:
-    if not _LETTER.search(text):
-        return False
     if settings["case"] not in ("lower", "upper"):
         raise DataError(f"rule 'case' wants the case {settings['case']!r}; wanted 'lower' or 'upper'.")
-    return text == (text.lower() if settings["case"] == "lower" else text.upper())
+    return bool(_LETTER.search(text)) and text == (text.lower() if settings["case"] == "lower" else text.upper())
 
 
 def _matches(text: str, settings: Rule) -> bool:
@@ -103,8 +101,10 @@ def _matches(text: str, settings: Rule) -> bool:
 
 _BOUNDS: Mapping[str, type] = {"at_least": int, "at_most": int, "exactly": int}
 SETTINGS: Mapping[str, Mapping[str, type]] = {
-    **{name: _BOUNDS for name in _COUNTS}, "contains": {"all": list, "any": list, "none": list}, "times": {"word": str, **_BOUNDS},
-    "starts_with": {"text": str}, "ends_with": {"text": str}, "language": {"code": str}, "json": {"keys": list}, "case": {"case": str},
+    **{name: _BOUNDS for name in _COUNTS}, "contains": {"all": list, "any": list, "none": list},
+    "times": {"word": str, **_BOUNDS},
+    "starts_with": {"text": str}, "ends_with": {"text": str}, "language": {"code": str}, "json": {"keys": list},
+    "case": {"case": str},
     "matches": {"pattern": str}}
 _KEEPS: Mapping[str, Callable[[str, Rule], bool]] = {
     "contains": _contains, "times": _times, "json": _json, "case": _case, "matches": _matches,
