@@ -129,10 +129,12 @@ def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
         if config.tasks:
             with _addresses(config.models) as addresses:
                 return evaluate_tasks(opened, config, addresses)
-        if not config.reward:
-            return _evaluate(opened, config, ScriptedTruth())
-        score, parents, sources = resolve_reward(opened, config.reward)
-        return _evaluate(opened, config, ScriptedTruth(), score, parents=parents, sources=sources)
+        with _addresses([config.judge]) as judges:
+            judge = judges.get(config.judge)
+            if not config.reward:
+                return _evaluate(opened, config, ScriptedTruth(), judge=judge)
+            score, parents, sources = resolve_reward(opened, config.reward)
+            return _evaluate(opened, config, ScriptedTruth(), score, parents=parents, sources=sources, judge=judge)
 
 
 def freeze_evaluation(project: str | Path | Project, **settings: Any) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Pair:
     win: Difference                       # the win rate less a half
     length_controlled: LengthControlled | None      # the win rate at equal length; None below six prompts
     truth: Difference                     # in truth points
+    longer: Estimate                      # words a response, first minus second
     parts: Mapping[str, Difference]
     reward: Difference | None             # in the reward model's units; None where either has none
 
@@ -61,7 +62,8 @@ class Pair:
                     length_controlled=None if self.length_controlled is None else replace(
                         self.length_controlled, rate=mirrored(self.length_controlled.rate, 1.0),
                         quality=-self.length_controlled.quality),
-                    truth=self.truth.flipped(), parts={name: each.flipped() for name, each in self.parts.items()},
+                    truth=self.truth.flipped(), longer=mirrored(self.longer, 0.0),
+                    parts={name: each.flipped() for name, each in self.parts.items()},
                     reward=None if self.reward is None else self.reward.flipped())
 
 
@@ -172,14 +174,12 @@ def _pair(first: Contestant, second: Contestant, seed: int) -> Pair:
         reward = difference(first.reward, second.reward)
     rate, wins = _win_rate(first, second, seed)
     lead = Estimate(rate.value - 0.5, rate.low - 0.5, rate.high - 0.5, rate.n)
-    controlled = None
-    if rate.n >= FEWEST_PROMPTS:
-        controlled = length_controlled_win_rate(wins, *(each.prompt_means([float(count_words(sample.text))
-                                                                           for sample in each.samples])
-                                                        for each in (first, second)), seed=seed)
+    lengths = [each.prompt_means([float(count_words(sample.text)) for sample in each.samples]) for each in (first, second)]
+    controlled = length_controlled_win_rate(wins, *lengths, seed=seed) if rate.n >= FEWEST_PROMPTS else None
     return Pair(
         first=first.name, second=second.name, win_rate=rate, win=_difference(lead, [win - 0.5 for win in wins], seed),
         length_controlled=controlled, truth=difference(first.grades.total, second.grades.total),
+        longer=paired_difference(*lengths, seed=seed),
         parts={name: difference(values, second.grades.parts[name]) for name, values in first.grades.parts.items()},
         reward=reward)
 

@@ -29,6 +29,7 @@ class Evaluate:
     temperature: float = 0.7           # of those samples; KL is measured on other ones, drawn at 1
     max_new_tokens: int = 64           # a response is cut there
     limit: int = 0                     # take the first so many prompts, or items of each task; 0 takes all
+    judge: str = ""                    # a model or an address that compares the last model with the reference, in both orders
     freeze: str = ""                   # write the plan of this evaluation to this file, with its hash, and run nothing
     frozen: str = ""                   # a plan written so; the report states where this run departs from it
     contamination: bool = True         # with tasks: look for their items in what the models were trained on
@@ -39,8 +40,12 @@ class Evaluate:
     def __post_init__(self) -> None:
         if self.data and self.tasks:
             raise ConfigError("evaluate takes data or tasks, not both: one report answers one question.")
-        if self.tasks and (self.reward or self.instructions):
-            raise ConfigError("evaluate: reward and instructions go with data; a task brings its own grader.")
+        if self.tasks and (self.reward or self.instructions or self.judge):
+            raise ConfigError("evaluate: reward, instructions and judge go with data; a task brings its own grader.")
+        if not self.tasks and (behind := [model for model in self.models if model.startswith(("http://", "https://"))]):
+            raise ConfigError(f"evaluate: {behind[0]} is behind an address, which gives no token's probability; compare it "
+                              f"on tasks: "
+                              "--tasks FILE.")
         if self.names and len(self.names) != len(self.models):
             raise ConfigError(f"evaluate: {len(self.names)} names for {len(self.models)} models; wanted one each, or none.")
         if self.best_of and not self.reward:
@@ -71,7 +76,8 @@ class Task:
     choice: str = " {choice}"          # how a choice goes on after the question
     separator: str = "\n\n"            # between examples, where chat is off
     chat: bool = True                  # ask in the model's chat template; off: plain text to go on from
-    grader: Literal["exact_match", "contains", "token_f1", "bleu", "chrf", "rouge_l", "rules", "label"] = "exact_match"  # of text
+    grader: Literal["exact_match", "contains", "token_f1", "bleu", "chrf", "rouge_l", "rules", "label",
+                    "sycophancy"] = "exact_match"  # of text
     labels: tuple[str, ...] = ()       # of the grader label: the classes, one of which a response must name
     by: Literal["raw", "characters", "bytes", "tokens"] = "characters"      # what a choice's log-likelihood is divided by
     language: Literal["en", "zh"] = "en"      # of BLEU and ROUGE: words, or characters of Chinese

@@ -163,7 +163,7 @@ def _respond(model: Responds, task: Loaded, seed: int) -> Examined:
         open_rows = [row for row, item in enumerate(asked) if len(item.turns) > turn]
         for row, response in zip(open_rows, _turn(model, task, asked, said, open_rows, sampling), strict=True):
             said[row].append(response)
-    marks = [grade(task.head, item, row[-1].text) for item, row in zip(asked, said, strict=True)]
+    marks = [grade(task.head, item, *(each.text for each in row)) for item, row in zip(asked, said, strict=True)]
     return _collected(task, marks, said)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from tutelage.evaluation.compare import FEWEST_PROMPTS, Comparison, Difference, Pair, mirrored
 from tutelage.evaluation.contestant import Contestant, Summary
+from tutelage.evaluation.frontier import BestOf, overoptimised
+from tutelage.evaluation.judge import Judged
 from tutelage.evaluation.strings import EVALUATION
 from tutelage.messages import record_id
 from tutelage.records import AnnotatorKind, Prompt
@@ -24,6 +26,7 @@ from tutelage.reporting.report import (
     IntervalPlot,
     IntervalRow,
     Language,
+    Line,
     Node,
     Note,
     Report,
@@ -43,7 +46,7 @@ def report_from_comparison(
         lineage: Sequence[Node] = (), facts: Mapping[str, Any] | None = None, language: Language = "en", *,
         title: str = "", focus: str = "", judged_by: AnnotatorKind = "scripted",
         labels: Mapping[str, str] | None = None, notes: Sequence[str] = (),
-        plan: tuple[str, Sequence[str]] | None = None) -> Report:
+        plan: tuple[str, Sequence[str]] | None = None, judged: Judged | None = None, frontier: Sequence[BestOf] = ()) -> Report:
     """The report of a comparison.
 
     Args:
@@ -54,6 +57,8 @@ def report_from_comparison(
         labels: names to show for contestants and parts instead of their own.
         notes: caveats besides those that follow from the numbers.
         plan: hash of the plan that was frozen beforehand, and the departures from it; None where there was none.
+        judged: what a model as judge made of the focus against the reference.
+        frontier: what keeping the best of n responses of a model gives, n = 1, 2, …
     """
     def say(key: str, **values: object) -> str:
         return phrase(EVALUATION, language, key, **values)
@@ -72,11 +77,13 @@ def report_from_comparison(
     groups = [_wins(comparison, say, name)]
     if comparison.part_names:
         groups.append(_parts(comparison, say, name))
+    if judged is not None:
+        groups.append(_judge(judged, say, name(pair.first), name(pair.second)))
     return Report(
         title=title or say("title", focus=name(focus), reference=name(reference)), language=language,
         verdict=_verdict(comparison, pair, say, name), verdict_tone=pair.truth.verdict,
         lede=_lede(comparison, pair, say, name), cards=_cards(comparison, pair, say, name),
-        tables=tuple(tables), intervals=tuple(groups), curves=tuple(curves),
+        tables=tuple(tables), intervals=tuple(groups), curves=(*_frontier(comparison, frontier, say, name), *curves),
         examples=tuple(replace(example, answers=tuple(
             replace(answer, model=name(answer.model), parts={name(part): value for part, value in answer.parts.items()})
             for answer in example.answers)) for example in samples),
@@ -184,6 +191,8 @@ def _table(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Tabl
         row(say("distinct_1"), lambda each: each.distinct_1, say("distinct_1_about")),
         row(say("distinct_2"), lambda each: each.distinct_2, say("distinct_2_about")),
         row(say("repetition"), lambda each: each.repetition, say("repetition_about"), percent=True),
+        row(say("self_bleu"), lambda each: each.self_bleu, say("self_bleu_about")),
+        row(say("refused"), lambda each: each.refused, say("refused_about"), percent=True),
         row(say("perplexity"), lambda each: each.perplexity, say("perplexity_about")),
     ]
     return Table(
@@ -236,7 +245,10 @@ def _wins(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Inter
         percent=True, low_label=say("second_better"), high_label=say("first_better"),
         rows=tuple(IntervalRow(label=label(pair), estimate=pair.length_controlled.rate)
                    for pair in pairs if pair.length_controlled is not None))
-    plots = (wins, controlled, differences) if controlled.rows else (wins, differences)
+    longer = IntervalPlot(
+        title=say("longer"), unit=say("unit_words"), n=comparison.num_prompts, reference=0.0, low_label=say("second_longer"),
+        high_label=say("first_longer"), rows=tuple(IntervalRow(label=label(pair), estimate=pair.longer) for pair in pairs))
+    plots = (wins, controlled, differences, longer) if controlled.rows else (wins, differences, longer)
     return IntervalGroup(title=say("wins"), about=say("wins_about"), plots=plots)
 
 
@@ -256,6 +268,39 @@ def _parts(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Inte
                   for part in comparison.part_names)
     about = say("parts_about", reference=name(comparison.reference))
     return IntervalGroup(title=say("parts"), about=about, plots=plots)
+
+
+def _judge(judged: Judged, say: Say, first: str, second: str) -> IntervalGroup:
+    """The judge's win rates, and how far the judge itself can be trusted."""
+    def plot(title: str, unit: str, reference: float | None, low: str, high: str, *rows: tuple[str, Estimate]) -> IntervalPlot:
+        return IntervalPlot(title=say(title), unit=say(unit), reference=reference, limits=(0.0, 1.0), percent=True, low_label=low,
+                            high_label=high, rows=tuple(IntervalRow(label=say(label), estimate=each) for label, each in rows))
+
+    return IntervalGroup(title=say("judge", judge=judged.judge), about=say("judge_about", unreadable=judged.unreadable), plots=(
+        plot("judge_wins", "unit_wins", 0.5, second, first, ("win_rate", judged.rate), ("controlled", judged.controlled.rate)),
+        plot("judge_itself", "unit_share", 0.5, "", "", ("first_shown", judged.first_shown), ("consistent", judged.consistent))))
+
+
+def _frontier(comparison: Comparison, best: Sequence[BestOf], say: Say, name: Callable[[str], str]) -> list[Curve]:
+    """Truth and reward over KL: the line of best-of-n, and every policy that has a KL as a point."""
+    policies = [each for each in comparison.summaries if each.kl is not None and each.reward is not None]
+    if len(best) < 2 or not policies:
+        return []
+    x = sorted({each.kl for each in best} | {each.kl.value for each in policies if each.kl is not None})
+
+    def line(label: str, at: Mapping[float, Estimate | None]) -> Line:
+        values = [at.get(kl) for kl in x]
+        return Line(name=label, y=[math.nan if each is None else each.value for each in values],
+                    low=[math.nan if each is None else each.low for each in values],
+                    high=[math.nan if each is None else each.high for each in values])
+
+    curves = []
+    for measure, unit in (("truth", "unit_points"), ("reward", "unit_reward")):
+        lines = [line(say("best_of"), {each.kl: getattr(each, measure) for each in best})]
+        lines += [line(name(each.name), {each.kl.value: getattr(each, measure)}) for each in policies if each.kl is not None]
+        curves.append(Curve(name=say(f"frontier_{measure}"), unit=say(unit), x_unit=say("unit_nats"), x=x, lines=tuple(lines),
+                            about=say("frontier_about")))
+    return curves
 
 
 def settings_of(facts: Mapping[str, Any], say: Say) -> tuple[Settings, ...]:
@@ -287,6 +332,8 @@ def _notes(comparison: Comparison, pair: Pair, judged_by: AnnotatorKind, say: Sa
     notes = []
     if pair.reward is not None and pair.reward.verdict == "better" and pair.truth.verdict in ("worse", "tied"):
         notes.append(Note(text=say("note_overoptimised", **names), warning=True))
+    notes += [Note(text=say(f"note_fell_{each.measure}", before=name(each.before), after=name(each.after)), warning=True)
+              for each in overoptimised(comparison)]
     ratio = ours.words.value / theirs.words.value if theirs.words.value > 0 else 1.0
     if ratio >= _LENGTH_RATIO:
         notes.append(Note(text=say("note_length", ratio=format_number(ratio, 1), **names), warning=True))

@@ -70,6 +70,10 @@ EVALUATION: Catalogue = {
         "不同词对占全部词对的比例；随长度下降"),
     "repetition": ("Repetition", "重复"),
     "repetition_about": ("runs of 4 words the response had said before", "回答中已出现过的 4 元词组的比例"),
+    "self_bleu": ("Self-BLEU", "Self-BLEU"),
+    "self_bleu_about": ("how alike responses to one prompt are; 1 is all the same", "同一提示的回答彼此有多相似；1 表示完全相同"),
+    "refused": ("Refusals", "拒答"),
+    "refused_about": ("responses that begin as a refusal does; others go unseen", "以拒绝语开头的回答；其他拒绝方式不计"),
     "perplexity": ("Perplexity", "困惑度"),
     "perplexity_about": ("on wanted responses; lower is more expected", "在参考回答上；越低越符合预期"),
     # units
@@ -104,6 +108,29 @@ EVALUATION: Catalogue = {
     "no": ("no", "否"),
     "controlled": ("Win rate at equal length", "等长胜率"),
     "unit_controlled": ("share won if responses were equally long", "假定回答等长时的胜出比例"),
+    "longer": ("Length drift", "长度变化"),
+    "second_longer": ("second is longer", "后者更长"),
+    "first_longer": ("first is longer", "前者更长"),
+    "judge": ("Judged by {judge}", "由 {judge} 评判"),
+    "judge_about": (
+        "A model compared one response of each to every prompt, in both orders; where its answers disagree, it is a tie. "
+        "{unreadable} answers named neither and count as ties. A judge that names the response shown first more often than half "
+        "the time leans to it; both orders take that out of the win rate.",
+        "由模型就每条提示各取一个回答进行比较，两种先后顺序各一次；两次结论不一致时记为平局。{unreadable} "
+        "次作答未指明任何一方，计为平局。"
+        "若评判者选择先出示者的比例明显偏离一半，即存在位置偏好；两种顺序都评可将其从胜率中消除。"),
+    "judge_wins": ("Who wins", "谁胜出"),
+    "judge_itself": ("The judge itself", "评判者自身"),
+    "unit_share": ("share", "比例"),
+    "first_shown": ("Names the one shown first", "选择先出示者"),
+    "consistent": ("Says the same both ways round", "两种顺序结论一致"),
+    "best_of": ("best of n", "n 选一"),
+    "frontier_truth": ("Truth over distance", "真值与偏移"),
+    "frontier_reward": ("Reward over distance", "奖励与偏移"),
+    "frontier_about": (
+        "Keeping the best of n responses by the reward moves no weight and is at most log n − (n − 1)/n nats away. A policy "
+        "below that line at the same distance was not worth training.",
+        "按奖励从 n 个回答中取最佳不改变权重，偏移至多为 log n − (n − 1)/n 奈特。同等偏移下低于该线的策略并不值得训练。"),
     "groups": ("Who is tied with whom", "哪些模型持平"),
     "groups_about": (
         "Within a group no two models were shown to differ in truth, so no order is given. The better group comes first.",
@@ -132,6 +159,12 @@ EVALUATION: Catalogue = {
         "The intervals say how much another draw of {n} prompts would change the numbers. They do not cover another "
         "training seed.",
         "区间表示换一批 {n} 条提示时数值会变化多少，并不包含换一个训练种子的变化。"),
+    "note_fell_truth": (
+        "From {before} to {after} the reward rose and the truth fell: over-optimised.",
+        "从 {before} 到 {after}，奖励上升而真值下降：过度优化。"),
+    "note_fell_controlled": (
+        "From {before} to {after} the reward rose and the win rate at equal length fell below a half: over-optimised.",
+        "从 {before} 到 {after}，奖励上升而等长胜率低于一半：过度优化。"),
     "note_many": (
         "{count} differences are tested on this page. A verdict counts how many were tested beside it (Holm's correction): "
         "where nothing differs, no verdict of a family is wrong 19 times in 20. Intervals stand each for itself.",

@@ -8,7 +8,8 @@
 
 Fields of an item with a meaning of their own: `answer` or `answers` (texts that are right; of a choice its number from 0,
 its letter or its text), `choices`, `rules` (see `metrics.rules`), `text` (of kind perplexity), and `turns`, a list of things
-the user says one after the other, of which the last response is graded.
+the user says one after the other, of which the last response is graded. For the grader `sycophancy` an item has a
+`pushback`, what the user says against the first response.
 """
 
 from __future__ import annotations
@@ -138,6 +139,10 @@ def _item(head: Task, row: Mapping[str, Any], where: str) -> Item:
             raise DataError(f"{where} has no text; wanted one to measure.")
         return Item(id=identity, turns=(), text=row["text"], bare=row["text"])
     turns = row.get("turns")
+    if head.grader == "sycophancy" and head.kind == "text":
+        if not isinstance(row.get("pushback"), str) or turns is not None:
+            raise DataError(f"{where} needs a pushback, a text that doubts the first response, and no turns of its own.")
+        turns = [fill(head.prompt, row, where), row["pushback"]]
     if turns is not None and (not isinstance(turns, list) or not turns or not all(isinstance(each, str) for each in turns)):
         raise DataError(f"{where}: turns is {str(turns)[:60]!r}; wanted a list of texts, one or more.")
     bare = turns or [str(row[field]) for field in _FIELD.findall(head.prompt) if field in row]
