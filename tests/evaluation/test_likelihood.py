@@ -23,7 +23,8 @@ def policy():
 def slow(model, context, continuation):
     """One forward a choice, its whole log-softmax: what a reader would write first."""
     ids = torch.tensor([[*context, *continuation]])
-    logprobs = model(input_ids=ids).logits[0].log_softmax(-1)
+    with torch.no_grad():
+        logprobs = model(input_ids=ids).logits[0].log_softmax(-1)
     return sum(float(logprobs[len(context) + at - 1, token]) for at, token in enumerate(continuation))
 
 

@@ -12,6 +12,7 @@ from tutelage.evaluation.compare import FEWEST_PROMPTS, Comparison, Difference, 
 from tutelage.evaluation.contestant import Contestant, Summary
 from tutelage.evaluation.frontier import BestOf, overoptimised
 from tutelage.evaluation.judge import Judged
+from tutelage.evaluation.report_sections import Say, frontier_curves, judge_group, length_group, plan_notes, tied_table
 from tutelage.evaluation.strings import EVALUATION
 from tutelage.messages import record_id
 from tutelage.records import AnnotatorKind, Prompt
@@ -26,7 +27,6 @@ from tutelage.reporting.report import (
     IntervalPlot,
     IntervalRow,
     Language,
-    Line,
     Node,
     Note,
     Report,
@@ -38,7 +38,6 @@ from tutelage.reporting.strings import phrase
 from tutelage.statistics import FEW_CLUSTERS, Estimate
 
 _LENGTH_RATIO = 1.25     # from here on, a difference in length is worth a warning
-Say = Callable[..., str]
 
 
 def report_from_comparison(
@@ -73,24 +72,24 @@ def report_from_comparison(
 
     tables = [_table(comparison, say, name)]
     if len(comparison.summaries) > 2:
-        tables.append(_groups(comparison, say, name))
+        tables.append(tied_table(comparison, say, name))
     groups = [_wins(comparison, say, name)]
     if comparison.part_names:
         groups.append(_parts(comparison, say, name))
+    groups.append(length_group(comparison, say, name))
     if judged is not None:
-        groups.append(_judge(judged, say, name(pair.first), name(pair.second)))
+        groups.append(judge_group(judged, say, name(pair.first), name(pair.second)))
     return Report(
         title=title or say("title", focus=name(focus), reference=name(reference)), language=language,
         verdict=_verdict(comparison, pair, say, name), verdict_tone=pair.truth.verdict,
         lede=_lede(comparison, pair, say, name), cards=_cards(comparison, pair, say, name),
-        tables=tuple(tables), intervals=tuple(groups), curves=(*_frontier(comparison, frontier, say, name), *curves),
+        tables=tuple(tables), intervals=tuple(groups), curves=(*frontier_curves(comparison, frontier, say, name), *curves),
         examples=tuple(replace(example, answers=tuple(
             replace(answer, model=name(answer.model), parts={name(part): value for part, value in answer.parts.items()})
             for answer in example.answers)) for example in samples),
         examples_about=say("examples_about", count=len(samples), n=comparison.num_prompts, seed=comparison.seed),
         lineage=tuple(lineage), settings=settings_of(facts or {}, say),
-        notes=(*plan_notes(plan, language), *_notes(comparison, pair, judged_by, say, name),
-               *(Note(text=text) for text in notes)))
+        notes=tuple(_all_notes(comparison, pair, judged_by, plan_notes(plan, language), notes, say, name)))
 
 
 def side_by_side(contestants: Sequence[Contestant], count: int = 20, seed: int = 0) -> tuple[Example, ...]:
@@ -202,23 +201,6 @@ def _table(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Tabl
         rows=tuple(each for each in rows if any(value is not None for value in each.cells)))
 
 
-def _groups(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Table:
-    """Who was not shown to differ from whom, in place of a ranking."""
-    rows = tuple(Row(label=str(place), cells=(" = ".join(map(name, group)),)) for place,
-                 group in enumerate(comparison.groups, start=1))
-    return Table(title=say("groups"), about=say("groups_about"), columns=(say("group"), say("members")), rows=rows)
-
-
-def plan_notes(plan: tuple[str, Sequence[str]] | None, language: Language) -> list[Note]:
-    """What is said of the plan: that there was none, that it was kept, or each departure from it."""
-    if plan is None:
-        return [Note(text=phrase(EVALUATION, language, "note_no_plan"))]
-    if not plan[1]:
-        return [Note(text=phrase(EVALUATION, language, "note_plan", hash=plan[0][:12]))]
-    return [Note(text=phrase(EVALUATION, language, "note_departure", hash=plan[0][:12], what=each), warning=True)
-            for each in plan[1]]
-
-
 def _part(part: str, summary: Summary) -> Estimate:
     return summary.parts[part]
 
@@ -240,16 +222,7 @@ def _wins(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Inter
         low_label=say("second_better"), high_label=say("first_better"),
         rows=tuple(IntervalRow(label=label(pair), estimate=pair.truth.estimate, verdict=pair.truth.verdict)
                    for pair in pairs))
-    controlled = IntervalPlot(
-        title=say("controlled"), unit=say("unit_controlled"), n=comparison.num_prompts, reference=0.5, limits=(0.0, 1.0),
-        percent=True, low_label=say("second_better"), high_label=say("first_better"),
-        rows=tuple(IntervalRow(label=label(pair), estimate=pair.length_controlled.rate)
-                   for pair in pairs if pair.length_controlled is not None))
-    longer = IntervalPlot(
-        title=say("longer"), unit=say("unit_words"), n=comparison.num_prompts, reference=0.0, low_label=say("second_longer"),
-        high_label=say("first_longer"), rows=tuple(IntervalRow(label=label(pair), estimate=pair.longer) for pair in pairs))
-    plots = (wins, controlled, differences, longer) if controlled.rows else (wins, differences, longer)
-    return IntervalGroup(title=say("wins"), about=say("wins_about"), plots=plots)
+    return IntervalGroup(title=say("wins"), about=say("wins_about"), plots=(wins, differences))
 
 
 def _parts(comparison: Comparison, say: Say, name: Callable[[str], str]) -> IntervalGroup:
@@ -268,39 +241,6 @@ def _parts(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Inte
                   for part in comparison.part_names)
     about = say("parts_about", reference=name(comparison.reference))
     return IntervalGroup(title=say("parts"), about=about, plots=plots)
-
-
-def _judge(judged: Judged, say: Say, first: str, second: str) -> IntervalGroup:
-    """The judge's win rates, and how far the judge itself can be trusted."""
-    def plot(title: str, unit: str, reference: float | None, low: str, high: str, *rows: tuple[str, Estimate]) -> IntervalPlot:
-        return IntervalPlot(title=say(title), unit=say(unit), reference=reference, limits=(0.0, 1.0), percent=True, low_label=low,
-                            high_label=high, rows=tuple(IntervalRow(label=say(label), estimate=each) for label, each in rows))
-
-    return IntervalGroup(title=say("judge", judge=judged.judge), about=say("judge_about", unreadable=judged.unreadable), plots=(
-        plot("judge_wins", "unit_wins", 0.5, second, first, ("win_rate", judged.rate), ("controlled", judged.controlled.rate)),
-        plot("judge_itself", "unit_share", 0.5, "", "", ("first_shown", judged.first_shown), ("consistent", judged.consistent))))
-
-
-def _frontier(comparison: Comparison, best: Sequence[BestOf], say: Say, name: Callable[[str], str]) -> list[Curve]:
-    """Truth and reward over KL: the line of best-of-n, and every policy that has a KL as a point."""
-    policies = [each for each in comparison.summaries if each.kl is not None and each.reward is not None]
-    if len(best) < 2 or not policies:
-        return []
-    x = sorted({each.kl for each in best} | {each.kl.value for each in policies if each.kl is not None})
-
-    def line(label: str, at: Mapping[float, Estimate | None]) -> Line:
-        values = [at.get(kl) for kl in x]
-        return Line(name=label, y=[math.nan if each is None else each.value for each in values],
-                    low=[math.nan if each is None else each.low for each in values],
-                    high=[math.nan if each is None else each.high for each in values])
-
-    curves = []
-    for measure, unit in (("truth", "unit_points"), ("reward", "unit_reward")):
-        lines = [line(say("best_of"), {each.kl: getattr(each, measure) for each in best})]
-        lines += [line(name(each.name), {each.kl.value: getattr(each, measure)}) for each in policies if each.kl is not None]
-        curves.append(Curve(name=say(f"frontier_{measure}"), unit=say(unit), x_unit=say("unit_nats"), x=x, lines=tuple(lines),
-                            about=say("frontier_about")))
-    return curves
 
 
 def settings_of(facts: Mapping[str, Any], say: Say) -> tuple[Settings, ...]:
@@ -322,6 +262,13 @@ def _setting(value: Any, say: Say) -> str:
     if value is None or value == "":
         return NOT_MEASURED
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _all_notes(comparison: Comparison, pair: Pair, judged_by: AnnotatorKind, of_plan: Sequence[Note], others: Sequence[str],
+               say: Say, name: Callable[[str], str]) -> list[Note]:
+    """Departures from the plan first, what the caller adds last."""
+    return [*(note for note in of_plan if note.warning), *_notes(comparison, pair, judged_by, say, name),
+            *(note for note in of_plan if not note.warning), *(Note(text=text) for text in others)]
 
 
 def _notes(comparison: Comparison, pair: Pair, judged_by: AnnotatorKind, say: Say,

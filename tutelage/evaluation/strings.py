@@ -108,6 +108,10 @@ EVALUATION: Catalogue = {
     "no": ("no", "否"),
     "controlled": ("Win rate at equal length", "等长胜率"),
     "unit_controlled": ("share won if responses were equally long", "假定回答等长时的胜出比例"),
+    "length": ("Length", "长度"),
+    "length_about": (
+        "Many graders like long responses. Above: who would win if both were equally long. Below: how much longer they are.",
+        "许多评分者偏爱长回答。上图：若双方等长谁会胜出；下图：长度相差多少。"),
     "longer": ("Length drift", "长度变化"),
     "second_longer": ("second is longer", "后者更长"),
     "first_longer": ("first is longer", "前者更长"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tutelage.evaluation.board import Board, TaskResult
 from tutelage.evaluation.contamination import Contamination
 from tutelage.evaluation.examine import Examined
-from tutelage.evaluation.report import plan_notes, settings_of
+from tutelage.evaluation.report import settings_of
+from tutelage.evaluation.report_sections import Say, plan_notes
 from tutelage.evaluation.strings import EVALUATION
 from tutelage.evaluation.task_strings import TASKS
 from tutelage.evaluation.tasks import Item, Loaded
@@ -33,7 +34,6 @@ from tutelage.reporting.strings import phrase
 from tutelage.statistics import FEW_CLUSTERS, Estimate
 
 SHOWN = 3      # items of each task whose responses stand on the page
-Say = Callable[..., str]
 Leaks = Mapping[str, Mapping[str, Contamination]]      # model -> task -> what was found
 
 
