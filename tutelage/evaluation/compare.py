@@ -179,7 +179,7 @@ def _pair(first: Contestant, second: Contestant, seed: int) -> Pair:
     return Pair(
         first=first.name, second=second.name, win_rate=rate, win=_difference(lead, [win - 0.5 for win in wins], seed),
         length_controlled=controlled, truth=difference(first.grades.total, second.grades.total),
-        longer=paired_difference(*lengths, seed=seed),
+        longer=paired_difference(lengths[0], lengths[1], seed=seed),
         parts={name: difference(values, second.grades.parts[name]) for name, values in first.grades.parts.items()},
         reward=reward)
 

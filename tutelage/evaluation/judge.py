@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import regex
 
 from tutelage.errors import DataError
-from tutelage.evaluation.examine import Responds
 from tutelage.evaluation.metrics.winning import LengthControlled, length_controlled_win_rate
 from tutelage.messages import Message, Messages
 from tutelage.records import Sampling
 from tutelage.statistics import Estimate, mean_interval, sign_flip_test, win_rate
 from tutelage.text_metrics import count_words, han_fraction
+
+if TYPE_CHECKING:      # a report needs no torch
+    from tutelage.evaluation.examine import Responds
 
 Choice = Literal["A", "B", "tie", ""]      # "" is an answer that says none
 LONGEST_ANSWER = 16                        # tokens
