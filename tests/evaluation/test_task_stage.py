@@ -7,6 +7,8 @@ import json
 import pytest
 
 from tutelage import api
+from tutelage.data.datasets import write_dataset
+from tutelage.data.sources import read_file
 from tutelage.errors import ConfigError
 from tutelage.evaluation import examine as examining
 from tutelage.evaluation import task_stage
@@ -110,8 +112,9 @@ def test_a_plan_is_kept_or_the_report_says_where_it_was_not(project, asked, tmp_
 
 
 def test_items_that_a_model_was_trained_on_are_found(project, asked, instructions, models):
-    taught = api.sft(project, model=models[0], name="taught", precision="fp32", epochs=1, data=instructions(
-        [("3 + 1 =", "It is 4."), *((f"Something else about {n} rivers", "yes indeed") for n in range(6))]))
+    file = instructions([("3 + 1 =", "It is 4."), *((f"Something else about {n} rivers", "yes indeed") for n in range(6))])
+    rows = write_dataset(project, "rows", [read_file(file)])
+    taught = api.sft(project, model=models[0], name="taught", precision="fp32", epochs=1, data=rows.ref)
     report = api.evaluate(project, **{**asked, "models": [models[0], taught.ref], "tasks": asked["tasks"][:1]})
     found = json.loads((report.path / "report.json").read_text())["contamination"]
     assert found == {"new": {"choice": {"checked": 8, "by_run": [], "by_likeness": [3]}}}

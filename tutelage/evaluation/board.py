@@ -25,6 +25,7 @@ from tutelage.statistics import (
     paired_difference,
     sign_flip_test,
     tied_groups,
+    wilson_interval,
 )
 
 _SEED = re.compile(r"(.+)-s(\d+)")
@@ -121,9 +122,16 @@ def _result(by_model: Mapping[str, Examined], seed: int) -> TaskResult:
     n = len(first.marks[own])
     return TaskResult(
         name=first.task, metric=own, n=n, pairs=tuple(pairs),
-        marks={metric: {model: mean_interval(each.marks[metric], seed=seed) for model, each in by_model.items()}
+        marks={metric: {model: mark_interval(each.marks[metric], seed) for model, each in by_model.items()}
                for metric in first.marks},
         detectable=minimum_detectable_effect(n, max(spreads), ALPHA) if n > 1 and spreads else float("nan"))
+
+
+def mark_interval(marks: Sequence[float], seed: int) -> Estimate:
+    """The mean mark with its interval. Where all are right or all wrong a bootstrap would claim to be certain; Wilson's then."""
+    if len(set(marks)) == 1 and marks[0] in (0.0, 1.0):
+        return wilson_interval(marks[0] * len(marks), len(marks))
+    return mean_interval(marks, seed=seed)
 
 
 def _spread(row: Sequence[float]) -> float:

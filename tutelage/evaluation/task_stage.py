@@ -161,14 +161,21 @@ def _plan(models: Sequence[Path]) -> Plan:
 
 
 def _leaks(project: Project, sources: Mapping[str, ModelSource], tasks: Sequence[Loaded]) -> dict[str, dict[str, Contamination]]:
-    """What each model was trained on inside this project, against every task."""
+    """What each model was trained on inside this project, against every task; of what lies outside a warning."""
     found: dict[str, dict[str, Contamination]] = {}
     for name, source in sources.items():
         manifest = source.path / "manifest.json"
         if not manifest.is_file():
             continue
         texts: list[str] = []
-        for artifact in ancestors(project, Manifest.read(source.path)):
+        own = Manifest.read(source.path)
+        behind = ancestors(project, own)
+        outside = sorted({file for each in (own, *(artifact.manifest for artifact in behind if artifact.kind != "dataset"))
+                          for file in each.sources if not file.startswith(("model ", "reward "))})
+        if outside:
+            console.warn(f"{name} was trained on {', '.join(outside)}, outside the project, where items cannot be looked "
+                         "for. Import data before training on it: tutelage data import FILE")
+        for artifact in behind:
             if artifact.kind == "dataset":
                 try:
                     texts += texts_of(load_dataset(artifact).records)
