@@ -13,16 +13,22 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tutelage.config import from_plain
+from tutelage.data.datasets import load_dataset, resolve_dataset
 from tutelage.data.sources import read_file
 from tutelage.data.writer import write_dataset
 from tutelage.evaluation.config import Evaluate
+from tutelage.evaluation.examine import Responds
+from tutelage.evaluation.plans import write_plan
+from tutelage.evaluation.stage import describe_data
 from tutelage.evaluation.stage import evaluate as _evaluate
+from tutelage.evaluation.task_stage import describe_tasks, evaluate_tasks, is_address, load_tasks
 from tutelage.feedback.gathering import Gathered, gather, origin
 from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.generation.config import Sample
@@ -42,6 +48,7 @@ from tutelage.rl.presets import algorithm
 from tutelage.rl.stage import rl as _rl
 from tutelage.store import Store
 from tutelage.synthesis.config import Generate
+from tutelage.synthesis.endpoint import Endpoint
 from tutelage.synthesis.stage import generate as _generate
 from tutelage.tuning.classify import classify as _classify
 from tutelage.tuning.config import SFT, Classify, Preferences, Pretrain
@@ -185,13 +192,48 @@ def _row(prompt: Prompt) -> dict[str, Any]:
 
 
 def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
-    """Compare models on prompts with key facts, by the scripted truth; settings as in `evaluation.config.Evaluate`."""
+    """Compare models on prompts with key facts, by the scripted truth, or on tasks; settings as in `evaluation.config.Evaluate`.
+    On tasks a model may be the address of an OpenAI-compatible service: http://127.0.0.1:8000/v1#model.
+    """
     config = from_plain(Evaluate, settings)
     with (opened := _open(project, "evaluate", settings)).lock():
-        if not config.reward:
-            return _evaluate(opened, config, ScriptedTruth())
-        found = resolve_reward(opened, config.reward)
-        return _evaluate(opened, config, ScriptedTruth(), found.score, parents=found.parents, sources=found.sources)
+        if config.tasks:
+            with _addresses(config.models) as addresses:
+                return evaluate_tasks(opened, config, addresses)
+        with _addresses([config.judge]) as judges:
+            judge = judges.get(config.judge)
+            if not config.reward:
+                return _evaluate(opened, config, ScriptedTruth(), judge=judge)
+            found = resolve_reward(opened, config.reward)
+            return _evaluate(opened, config, ScriptedTruth(), found.score, parents=found.parents, sources=found.sources,
+                             judge=judge)
+
+
+def freeze_evaluation(project: str | Path | Project, **settings: Any) -> dict[str, Any]:
+    """Write the plan of an evaluation to `freeze`, with its hash, and measure nothing; the plan."""
+    config = from_plain(Evaluate, settings)
+    opened, names = _open(project, "evaluate", settings), config.names or config.models
+    contents = {name: resolve(model, opened).content for name, model in zip(names, config.models, strict=True)
+                if not is_address(model)}
+    plan = (describe_tasks(config, load_tasks(config), contents) if config.tasks
+            else describe_data(config, load_dataset(resolve_dataset(opened, config.data)), contents))
+    write_plan(Path(config.freeze), plan)
+    return plan
+
+
+@contextmanager
+def _addresses(models: Sequence[str]) -> Iterator[dict[str, Responds]]:
+    """Those of `models` that are addresses, `#` before the name of the service's model."""
+    found: dict[str, Endpoint] = {}
+    try:
+        for model in models:
+            if is_address(model):
+                url, _, name = model.partition("#")
+                found[model] = Endpoint(url, name)
+        yield dict(found)
+    finally:
+        for endpoint in found.values():
+            endpoint.close()
 
 
 def _feedback(project: Project, data: str, method: str = "vote") -> Gathered | None:

@@ -103,7 +103,7 @@ def classify(arguments: list[str], options: Options) -> Mapping[str, Any]:
 
 
 def _tell_classifier(artifact: Artifact) -> Mapping[str, Any]:
-    from tutelage.tuning.class_metrics import table_rows
+    from tutelage.class_metrics import table_rows
     from tutelage.tuning.classify import load_report
 
     report = load_report(artifact)
@@ -153,13 +153,35 @@ def rl(arguments: list[str], options: Options) -> Mapping[str, Any]:
 def evaluate(arguments: list[str], options: Options) -> Mapping[str, Any]:
     from tutelage.evaluation.config import Evaluate
 
+    if any(word.partition("=")[0] == "--freeze" for word in arguments):
+        return _freeze(*configured(Evaluate, "evaluate", arguments, options))
     return run(Evaluate, "evaluate", arguments, options, _tell_report)
+
+
+def _freeze(project: Project, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    from tutelage import api
+
+    plan = api.freeze_evaluation(project, **settings)
+    for name, each in plan["prompts"].items():
+        console.print(f"{name}: {each['n']} prompts, {each['metric']}; a difference of {each['detectable_at_worst']:.3f} "
+                      f"shows 4 times "
+                      "in 5, however much models differ from prompt to prompt" if each["n"] > 1 else f"{name}: one prompt")
+    console.print(f"frozen as {settings['freeze']}, sha256 {plan['sha256']}; run it with --frozen {settings['freeze']}")
+    return {"plan": plan}
 
 
 def _tell_report(report: Artifact) -> Mapping[str, Any]:
     from tutelage.evaluation.stage import load_report, table_rows
 
-    comparison = load_report(report)["comparison"]
+    if "board" in (found := load_report(report)):
+        from tutelage.evaluation import task_stage
+
+        console.table("Tasks, mean with its 95 % interval", *task_stage.table_rows(found["board"]))
+        for sentence in found["deviations"] or ():
+            console.warn(f"departs from its plan: {sentence}")
+        console.print(f"report: {report.path / 'report.html'}")
+        return {**made(report), **{key: found[key] for key in ("board", "contamination", "deviations")}}
+    comparison = found["comparison"]
     console.table("Held-out prompts, scripted truth", *table_rows(comparison))
     console.print(f"report: {report.path / 'report.html'}")
     return {**made(report), "comparison": comparison}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -38,3 +42,38 @@ def contestant(sample) -> Callable[..., Contestant]:
         parts = {"half": tuple(value / 2 for value in total), "flaw": tuple(-value for value in total)}
         return Contestant(name, samples, Scores(total=tuple(total), parts=parts), **rest)
     return build
+
+
+class Service:
+    """A service on this machine that speaks as OpenAI's does; `answer` makes a body of a body, `seen` holds what was asked."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Any]] = []
+        self.answer: Callable[[dict[str, Any]], bytes] = lambda body: b"{}"
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                service.seen.append(body)
+                answer = service.answer(body)
+                self.send_response(200)
+                self.send_header("content-length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.delenv("TUTELAGE_API_KEY", raising=False)
+    service = Service()
+    yield service
+    service.server.shutdown()
+    service.server.server_close()

@@ -1,22 +1,26 @@
 """Contestants against each other on the same prompts.
 
 Paired throughout: the difference is taken prompt by prompt, and prompts are what the intervals resample. A verdict is
-`better` or `worse` only where the 95 % interval of the difference leaves zero out; else it is `tied`, which means that
-no difference was shown, not that there is none. Below six prompts no verdict is given: with five, even five wins of
-five happen by chance in one comparison of sixteen (two-sided sign test, p = 0.0625).
+`better` or `worse` only where the 95 % interval of the difference leaves zero out and a paired randomisation test,
+corrected for all differences of its family (Holm), stays below 0.05; else it is `tied`, which means that no difference was
+shown, not that there is none. A family is one question asked of every pair: who wins, truth, the parts, the reward. Below
+six prompts no verdict is given: with five, even five wins of five happen by chance in one comparison of sixteen (two-sided
+sign test, p = 0.0625).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from tutelage.errors import DataError
 from tutelage.evaluation.contestant import Contestant, Summary, summarise
+from tutelage.evaluation.metrics.winning import LengthControlled, length_controlled_win_rate
 from tutelage.reporting import Verdict
-from tutelage.statistics import Estimate, paired_difference, win_rate
+from tutelage.statistics import ALPHA, Estimate, holm, paired_difference, sign_flip_test, tied_groups, win_rate
+from tutelage.text_metrics import count_words
 
 FEWEST_PROMPTS = 6
 
@@ -27,10 +31,16 @@ class Difference:
 
     estimate: Estimate
     verdict: Verdict
+    p: float = 0.0             # of the paired test, two-sided
+    p_holm: float = 0.0        # corrected for the family it was tested in
 
     def flipped(self) -> Difference:
         opposite: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
-        return Difference(mirrored(self.estimate, 0.0), opposite.get(self.verdict, self.verdict))
+        return replace(self, estimate=mirrored(self.estimate, 0.0), verdict=opposite.get(self.verdict, self.verdict))
+
+    def corrected(self, p_holm: float) -> Difference:
+        """The same with the verdict that is left when its family is taken into account."""
+        return replace(self, p_holm=p_holm, verdict=verdict_of(self.estimate, p_holm))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +50,20 @@ class Pair:
     first: str
     second: str
     win_rate: Estimate                    # share of paired responses that `first` wins on truth, ties half; n prompts
+    win: Difference                       # the win rate less a half
+    length_controlled: LengthControlled | None      # the win rate at equal length; None below six prompts
     truth: Difference                     # in truth points
+    longer: Estimate                      # words a response, first minus second
     parts: Mapping[str, Difference]
     reward: Difference | None             # in the reward model's units; None where either has none
 
     def flipped(self) -> Pair:
-        return Pair(first=self.second, second=self.first, win_rate=mirrored(self.win_rate, 1.0),
-                    truth=self.truth.flipped(), parts={name: each.flipped() for name, each in self.parts.items()},
+        return Pair(first=self.second, second=self.first, win_rate=mirrored(self.win_rate, 1.0), win=self.win.flipped(),
+                    length_controlled=None if self.length_controlled is None else replace(
+                        self.length_controlled, rate=mirrored(self.length_controlled.rate, 1.0),
+                        quality=-self.length_controlled.quality),
+                    truth=self.truth.flipped(), longer=mirrored(self.longer, 0.0),
+                    parts={name: each.flipped() for name, each in self.parts.items()},
                     reward=None if self.reward is None else self.reward.flipped())
 
 
@@ -62,6 +79,12 @@ class Comparison:
     @property
     def num_prompts(self) -> int:
         return self.summaries[0].num_prompts
+
+    @property
+    def groups(self) -> list[tuple[str, ...]]:
+        """Contestants that were not shown to differ in truth, best first; one may be in several."""
+        return tied_groups({each.name: each.truth.value for each in self.summaries},
+                           [(pair.first, pair.second) for pair in self.pairs if pair.truth.verdict in ("better", "worse")])
 
     @property
     def part_names(self) -> tuple[str, ...]:
@@ -87,8 +110,8 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is not finite becomes None. Holds no text of anybody's."""
         return {"reference": self.reference, "num_prompts": self.num_prompts, "seed": self.seed,
-                "summaries": [_plain(summary) for summary in self.summaries],
-                "pairs": [_plain(pair) for pair in self.pairs]}
+                "summaries": [plain(summary) for summary in self.summaries],
+                "pairs": [plain(pair) for pair in self.pairs], "groups": [list(group) for group in self.groups]}
 
 
 def compare(contestants: Sequence[Contestant], reference_name: str, seed: int = 0) -> Comparison:
@@ -109,13 +132,15 @@ def compare(contestants: Sequence[Contestant], reference_name: str, seed: int = 
             first, second = (earlier, contestant) if contestant.name == reference_name else (contestant, earlier)
             pairs.append(_pair(first, second, seed))
     return Comparison(reference=reference_name, summaries=tuple(summarise(each, seed) for each in contestants),
-                      pairs=tuple(pairs), seed=seed)
+                      pairs=tuple(_corrected(pairs)), seed=seed)
 
 
-def verdict_of(difference: Estimate) -> Verdict:
-    """What an interval of a difference allows to be said; `difference.n` counts prompts."""
+def verdict_of(difference: Estimate, p: float = 0.0) -> Verdict:
+    """What an interval of a difference and its corrected p allow to be said; `difference.n` counts prompts."""
     if difference.n < FEWEST_PROMPTS:
         return "too_few"
+    if p >= ALPHA:
+        return "tied"
     if difference.low > 0:
         return "better"
     if difference.high < 0:
@@ -123,35 +148,62 @@ def verdict_of(difference: Estimate) -> Verdict:
     return "tied"
 
 
+def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with their verdicts corrected, family by family."""
+    wins, truths = (holm([each.p for each in family])
+                    for family in ([pair.win for pair in pairs], [pair.truth for pair in pairs]))
+    parts = iter(holm([each.p for pair in pairs for each in pair.parts.values()]))
+    rewards = iter(holm([pair.reward.p for pair in pairs if pair.reward is not None]))
+    return [replace(pair, win=pair.win.corrected(win), truth=pair.truth.corrected(truth),
+                    parts={name: each.corrected(next(parts)) for name, each in pair.parts.items()},
+                    reward=None if pair.reward is None else pair.reward.corrected(next(rewards)))
+            for pair, win, truth in zip(pairs, wins, truths, strict=True)]
+
+
 def _pair(first: Contestant, second: Contestant, seed: int) -> Pair:
     if first.name > second.name:      # computed one way round only, so that the order of contestants changes no digit
         return _pair(second, first, seed).flipped()
 
     def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
-        estimate = paired_difference(first.prompt_means(ours), second.prompt_means(theirs), seed=seed)
-        return Difference(estimate, verdict_of(estimate))
+        one, other = first.prompt_means(ours), second.prompt_means(theirs)
+        return _difference(paired_difference(one, other, seed=seed),
+                           [a - b for a, b in zip(one, other, strict=True)], seed)
 
     reward = None
     if first.reward is not None and second.reward is not None:
         reward = difference(first.reward, second.reward)
+    rate, wins = _win_rate(first, second, seed)
+    lead = Estimate(rate.value - 0.5, rate.low - 0.5, rate.high - 0.5, rate.n)
+    lengths = [each.prompt_means([float(count_words(sample.text)) for sample in each.samples]) for each in (first, second)]
+    controlled = length_controlled_win_rate(wins, *lengths, seed=seed) if rate.n >= FEWEST_PROMPTS else None
     return Pair(
-        first=first.name, second=second.name, win_rate=_win_rate(first, second, seed),
-        truth=difference(first.grades.total, second.grades.total),
+        first=first.name, second=second.name, win_rate=rate, win=_difference(lead, [win - 0.5 for win in wins], seed),
+        length_controlled=controlled, truth=difference(first.grades.total, second.grades.total),
+        longer=paired_difference(lengths[0], lengths[1], seed=seed),
         parts={name: difference(values, second.grades.parts[name]) for name, values in first.grades.parts.items()},
         reward=reward)
 
 
-def _win_rate(first: Contestant, second: Contestant, seed: int) -> Estimate:
-    """Every sample of the one against every sample of the other with the same prompt, resampled by prompt."""
-    ours, theirs, clusters = [], [], []
+def _difference(estimate: Estimate, by_prompt: Sequence[float], seed: int) -> Difference:
+    p = sign_flip_test(by_prompt, seed=seed)
+    return Difference(estimate, verdict_of(estimate, p), p, p)
+
+
+def _win_rate(first: Contestant, second: Contestant, seed: int) -> tuple[Estimate, list[float]]:
+    """Every sample of the one against every sample of the other with the same prompt, resampled by prompt; and the rate of
+    each prompt.
+    """
+    ours, theirs, clusters, rates = [], [], [], []
     for prompt, (our_rows, their_rows) in enumerate(zip(first.rows.values(), second.rows.values(), strict=True)):
-        for our in sorted(first.grades.total[row] for row in our_rows):
-            for their in sorted(second.grades.total[row] for row in their_rows):
-                ours.append(our)
-                theirs.append(their)
-                clusters.append(prompt)
+        met = [(our, their) for our in sorted(first.grades.total[row] for row in our_rows)
+               for their in sorted(second.grades.total[row] for row in their_rows)]
+        rates.append(math.fsum((our > their) + 0.5 * (our == their) for our, their in met) / len(met))
+        for our, their in met:
+            ours.append(our)
+            theirs.append(their)
+            clusters.append(prompt)
     estimate = win_rate(ours, theirs, clusters=clusters, seed=seed)
-    return Estimate(estimate.value, estimate.low, estimate.high, len(first.rows))
+    return Estimate(estimate.value, estimate.low, estimate.high, len(first.rows)), rates
 
 
 def _check(contestants: Sequence[Contestant], reference_name: str) -> None:
@@ -176,11 +228,11 @@ def mirrored(estimate: Estimate, total: float) -> Estimate:
     return Estimate(total - estimate.value, total - estimate.high, total - estimate.low, estimate.n)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

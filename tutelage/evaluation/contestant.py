@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from scipy import stats
 
 from tutelage.errors import DataError
+from tutelage.evaluation.behaviour import refuses, self_bleu
 from tutelage.records import Sample, Scores
 from tutelage.statistics import Estimate, mean_interval
 from tutelage.text_metrics import count_words, ngrams, repetition_fraction
@@ -87,6 +88,8 @@ class Summary:
     distinct_1: Estimate
     distinct_2: Estimate
     repetition: Estimate           # share of 4-grams the response had said before
+    self_bleu: Estimate | None     # BLEU of responses with others to the same prompt; None with one sample a prompt
+    refused: Estimate              # share of responses that begin as a refusal does
     perplexity: Estimate | None
 
 
@@ -113,7 +116,8 @@ def summarise(contestant: Contestant, seed: int) -> Summary:
         words=mean([float(count_words(sample.text)) for sample in samples]),
         ended=mean([float(sample.ended) for sample in samples]),
         distinct_1=distinct_interval(texts, 1), distinct_2=distinct_interval(texts, 2),
-        repetition=mean([repetition_fraction(sample.text) for sample in samples]), perplexity=perplexity)
+        repetition=mean([repetition_fraction(sample.text) for sample in samples]), perplexity=perplexity,
+        self_bleu=self_bleu(texts, seed), refused=mean([float(refuses(sample.text)) for sample in samples]))
 
 
 def distinct_interval(texts: Sequence[Sequence[str]], n: int) -> Estimate:

@@ -8,8 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tutelage.evaluation.compare import FEWEST_PROMPTS, Comparison, Difference, Pair, mirrored, verdict_of
+from tutelage.evaluation.compare import FEWEST_PROMPTS, Comparison, Difference, Pair, mirrored
 from tutelage.evaluation.contestant import Contestant, Summary
+from tutelage.evaluation.frontier import BestOf, overoptimised
+from tutelage.evaluation.judge import Judged
+from tutelage.evaluation.report_sections import Say, frontier_curves, judge_group, length_group, plan_notes, tied_table
 from tutelage.evaluation.strings import EVALUATION
 from tutelage.messages import record_id
 from tutelage.records import AnnotatorKind, Prompt
@@ -30,21 +33,19 @@ from tutelage.reporting.report import (
     Row,
     Settings,
     Table,
-    Verdict,
 )
 from tutelage.reporting.strings import phrase
-from tutelage.statistics import Estimate
+from tutelage.statistics import FEW_CLUSTERS, Estimate
 
-_FEW_PROMPTS = 20        # below it, percentile intervals are visibly too narrow
 _LENGTH_RATIO = 1.25     # from here on, a difference in length is worth a warning
-Say = Callable[..., str]
 
 
 def report_from_comparison(
         comparison: Comparison, curves: Sequence[Curve] = (), samples: Sequence[Example] = (),
         lineage: Sequence[Node] = (), facts: Mapping[str, Any] | None = None, language: Language = "en", *,
         title: str = "", focus: str = "", judged_by: AnnotatorKind = "scripted",
-        labels: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> Report:
+        labels: Mapping[str, str] | None = None, notes: Sequence[str] = (),
+        plan: tuple[str, Sequence[str]] | None = None, judged: Judged | None = None, frontier: Sequence[BestOf] = ()) -> Report:
     """The report of a comparison.
 
     Args:
@@ -54,6 +55,9 @@ def report_from_comparison(
         judged_by: who gave the truth; said on the page.
         labels: names to show for contestants and parts instead of their own.
         notes: caveats besides those that follow from the numbers.
+        plan: hash of the plan that was frozen beforehand, and the departures from it; None where there was none.
+        judged: what a model as judge made of the focus against the reference.
+        frontier: what keeping the best of n responses of a model gives, n = 1, 2, …
     """
     def say(key: str, **values: object) -> str:
         return phrase(EVALUATION, language, key, **values)
@@ -66,20 +70,26 @@ def report_from_comparison(
     def name(each: str) -> str:
         return shown.get(each, each.replace("_", " ") if each in comparison.part_names else each)
 
+    tables = [_table(comparison, say, name)]
+    if len(comparison.summaries) > 2:
+        tables.append(tied_table(comparison, say, name))
     groups = [_wins(comparison, say, name)]
     if comparison.part_names:
         groups.append(_parts(comparison, say, name))
+    groups.append(length_group(comparison, say, name))
+    if judged is not None:
+        groups.append(judge_group(judged, say, name(pair.first), name(pair.second)))
     return Report(
         title=title or say("title", focus=name(focus), reference=name(reference)), language=language,
         verdict=_verdict(comparison, pair, say, name), verdict_tone=pair.truth.verdict,
         lede=_lede(comparison, pair, say, name), cards=_cards(comparison, pair, say, name),
-        tables=(_table(comparison, say, name),), intervals=tuple(groups), curves=tuple(curves),
+        tables=tuple(tables), intervals=tuple(groups), curves=(*frontier_curves(comparison, frontier, say, name), *curves),
         examples=tuple(replace(example, answers=tuple(
             replace(answer, model=name(answer.model), parts={name(part): value for part, value in answer.parts.items()})
             for answer in example.answers)) for example in samples),
         examples_about=say("examples_about", count=len(samples), n=comparison.num_prompts, seed=comparison.seed),
-        lineage=tuple(lineage), settings=_settings(facts or {}, say),
-        notes=(*_notes(comparison, pair, judged_by, say, name), *(Note(text=text) for text in notes)))
+        lineage=tuple(lineage), settings=settings_of(facts or {}, say),
+        notes=tuple(_all_notes(comparison, pair, judged_by, plan_notes(plan, language), notes, say, name)))
 
 
 def side_by_side(contestants: Sequence[Contestant], count: int = 20, seed: int = 0) -> tuple[Example, ...]:
@@ -149,7 +159,7 @@ def _cards(comparison: Comparison, pair: Pair, say: Say, name: Callable[[str], s
 
     cards = [
         Card(label=say("card_wins", focus=name(pair.first), reference=name(pair.second)), value=pair.win_rate,
-             percent=True, verdict=_win_verdict(pair)),
+             percent=True, verdict=pair.win.verdict),
         Card(label=say("card_truth", focus=name(pair.first)), value=ours.truth, unit=say("unit_points"),
              verdict=pair.truth.verdict, note=was(theirs.truth)),
         Card(label=say("card_length"), value=ours.words, unit=say("unit_words"), note=was(theirs.words)),
@@ -180,6 +190,8 @@ def _table(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Tabl
         row(say("distinct_1"), lambda each: each.distinct_1, say("distinct_1_about")),
         row(say("distinct_2"), lambda each: each.distinct_2, say("distinct_2_about")),
         row(say("repetition"), lambda each: each.repetition, say("repetition_about"), percent=True),
+        row(say("self_bleu"), lambda each: each.self_bleu, say("self_bleu_about")),
+        row(say("refused"), lambda each: each.refused, say("refused_about"), percent=True),
         row(say("perplexity"), lambda each: each.perplexity, say("perplexity_about")),
     ]
     return Table(
@@ -203,7 +215,7 @@ def _wins(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Inter
     wins = IntervalPlot(
         title=say("win_rate"), unit=say("unit_wins"), n=comparison.num_prompts, reference=0.5, limits=(0.0, 1.0),
         percent=True, low_label=say("second_better"), high_label=say("first_better"),
-        rows=tuple(IntervalRow(label=label(pair), estimate=pair.win_rate, verdict=_win_verdict(pair))
+        rows=tuple(IntervalRow(label=label(pair), estimate=pair.win_rate, verdict=pair.win.verdict)
                    for pair in pairs))
     differences = IntervalPlot(
         title=say("difference"), unit=say("unit_difference"), n=comparison.num_prompts, reference=0.0,
@@ -231,13 +243,7 @@ def _parts(comparison: Comparison, say: Say, name: Callable[[str], str]) -> Inte
     return IntervalGroup(title=say("parts"), about=about, plots=plots)
 
 
-def _win_verdict(pair: Pair) -> Verdict:
-    """What the win rate's own interval says, so that the words beside a bar are about that bar."""
-    rate = pair.win_rate
-    return verdict_of(Estimate(rate.value - 0.5, rate.low - 0.5, rate.high - 0.5, rate.n))
-
-
-def _settings(facts: Mapping[str, Any], say: Say) -> tuple[Settings, ...]:
+def settings_of(facts: Mapping[str, Any], say: Say) -> tuple[Settings, ...]:
     plain = {key: value for key, value in facts.items() if not isinstance(value, Mapping)}
     groups = {key: value for key, value in facts.items() if isinstance(value, Mapping)}
     if plain:
@@ -258,6 +264,13 @@ def _setting(value: Any, say: Say) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _all_notes(comparison: Comparison, pair: Pair, judged_by: AnnotatorKind, of_plan: Sequence[Note], others: Sequence[str],
+               say: Say, name: Callable[[str], str]) -> list[Note]:
+    """Departures from the plan first, what the caller adds last."""
+    return [*(note for note in of_plan if note.warning), *_notes(comparison, pair, judged_by, say, name),
+            *(note for note in of_plan if not note.warning), *(Note(text=text) for text in others)]
+
+
 def _notes(comparison: Comparison, pair: Pair, judged_by: AnnotatorKind, say: Say,
            name: Callable[[str], str]) -> list[Note]:
     ours, theirs = comparison.summary(pair.first), comparison.summary(pair.second)
@@ -266,10 +279,12 @@ def _notes(comparison: Comparison, pair: Pair, judged_by: AnnotatorKind, say: Sa
     notes = []
     if pair.reward is not None and pair.reward.verdict == "better" and pair.truth.verdict in ("worse", "tied"):
         notes.append(Note(text=say("note_overoptimised", **names), warning=True))
+    notes += [Note(text=say(f"note_fell_{each.measure}", before=name(each.before), after=name(each.after)), warning=True)
+              for each in overoptimised(comparison)]
     ratio = ours.words.value / theirs.words.value if theirs.words.value > 0 else 1.0
     if ratio >= _LENGTH_RATIO:
         notes.append(Note(text=say("note_length", ratio=format_number(ratio, 1), **names), warning=True))
-    if n < _FEW_PROMPTS:
+    if n < FEW_CLUSTERS:
         notes.append(Note(text=say("note_few", n=n), warning=True))
     notes.append(Note(text=say(f"note_{judged_by}")))
     notes.append(Note(text=say("note_intervals", n=n)))

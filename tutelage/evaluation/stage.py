@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +13,33 @@ from tutelage.algorithms.logprobs import KEEP_BYTES
 from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
-from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
+from tutelage.data.datasets import Dataset, load_dataset, prompts_of, resolve_dataset
 from tutelage.data.erasure import QUOTED
 from tutelage.data.usage import write_used
 from tutelage.errors import ConfigError
-from tutelage.evaluation.compare import Comparison, compare
+from tutelage.evaluation.compare import Comparison, compare, plain
 from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.contestant import Contestant
+from tutelage.evaluation.examine import Local, Responds
+from tutelage.evaluation.frontier import curve_of
+from tutelage.evaluation.judge import Judged, judge_pairs
+from tutelage.evaluation.lineage import ancestors, lineage_tree
 from tutelage.evaluation.measure import kl_to_reference, perplexity
+from tutelage.evaluation.plans import describe, deviations, read_plan
 from tutelage.evaluation.report import report_from_comparison, side_by_side
 from tutelage.evaluation.transcript import before_and_after, before_and_after_ids, transcript, transcript_ids
 from tutelage.generation import config as generation
 from tutelage.generation.stage import load_samples, sample
-from tutelage.lineage import Manifest
+from tutelage.lineage import Manifest, content_hash
 from tutelage.models.circumstances import begin_run
 from tutelage.models.footprint import saved_bytes
-from tutelage.models.load import load_policy, load_tokenizer, resolve
+from tutelage.models.load import ModelSource, load_policy, load_tokenizer, resolve
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Score
 from tutelage.records import AnnotatorKind, Sample, Scores
 from tutelage.reporting.html import render_html
 from tutelage.reporting.model_card import CardInfo, DataUsed, model_card
-from tutelage.reporting.report import Curve, Language, Line, Node, People, Report, lineage_node
+from tutelage.reporting.report import Curve, Language, Line, People, Report
 from tutelage.runs.directory import run_path
 from tutelage.runs.metrics import curve
 from tutelage.runs.plan import Plan, announce, resident_bytes
@@ -64,13 +70,15 @@ class Measured:
 
 def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | None = None, *,
              judged_by: AnnotatorKind = "scripted", parents: Mapping[str, str] | None = None,
-             sources: Mapping[str, str] | None = None, people: Sequence[People] = (), limits: Sequence[str] = ()) -> Artifact:
+             sources: Mapping[str, str] | None = None, people: Sequence[People] = (), limits: Sequence[str] = (),
+             judge: Responds | None = None) -> Artifact:
     """Compare what `config` names, or give the report that was made of just that.
 
     Args:
         truth: grades every sample; its parts are reported too. `judged_by` says what kind of annotator it is.
         reward: a reward model's score, shown beside the truth, and what chooses the best of several.
         parents, sources: what else went in, by role, for the manifest: artifacts, and what came from outside.
+        judge: who compares the last model with the reference, where that is a model behind an address.
     """
     if len(config.models) < 2:
         raise ConfigError("evaluate compares models: give at least two with --models A B.")
@@ -78,29 +86,34 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     reference = config.reference or names[0]
     found = {name: resolve(model, project) for name, model in zip(names, config.models, strict=True)}
     data = load_dataset(resolve_dataset(project, config.data))
-    manifest = Manifest(kind="report", name=config.name, stage="evaluate", config=to_plain(config),
-                        parents=_joined(*(source.parents(name) for name, source in found.items()), data.parents,
-                                        _instructions(project, config), parents or {}),
-                        sources=_joined(*(source.sources(name) for name, source in found.items()), data.sources, sources or {}),
-                        seeds={"seed": config.seed})
+    frozen = read_plan(Path(config.frozen)) if config.frozen else None
+    judging = resolve(config.judge, project) if config.judge and judge is None else None
+    manifest = _manifest(project, config, data, {**found, **({"judge": judging} if judging else {})},
+                         parents or {}, {**({"evaluation plan": str(frozen["sha256"])} if frozen else {}), **(sources or {})})
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)
     precision = str(run.circumstances["precision"])
-    announce(_plan([source.path for source in found.values()], precision), run)
+    announce(_plan([source.path for source in (*found.values(), *([judging] if judging else []))], precision), run)
     measured = [_measure(project, config, name, model, found[reference].path, precision)
                 for name, model in zip(names, config.models, strict=True)]
-    contestants = []
-    with console.progress("Grading", len(measured), "models") as bar:
-        for each in measured:
-            scores = reward.score(each.samples) if reward is not None else None
-            contestants.append(Contestant(name=each.name, samples=each.samples, grades=truth.score(each.samples), kl=each.kl,
-                                          reward=scores.total if scores else None, perplexity=each.perplexity))
-            if each.name == config.best_of and scores is not None:
-                contestants.append(best_of(contestants[-1], scores, f"{each.name}, best of {config.best_of_n}"))
-            bar.advance(1)
+    contestants = _graded(config, measured, truth, reward)
     comparison = compare(contestants, reference, config.seed)
-    facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, names[0], names[-1])}
+    if judging is not None:
+        judge = Local(judging.path, precision, config.judge)
+    judged = None if judge is None else _judged(judge, contestants, names[-1], reference, config.seed)
+    made = describe_data(config, data, {name: source.content for name, source in found.items()})
+    plan = None if frozen is None else (str(frozen["sha256"]), tuple(deviations(frozen, made)))
+    best = next((curve_of(each, config.seed) for each in contestants if each.name == config.best_of), [])
+    facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, names[0], names[-1]),
+             "plan": made, "deviations": None if plan is None else list(plan[1]),
+             "judged": None if judged is None else judged.to_json(), "best_of": [plain(each) for each in best]}
+    tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
+    page = partial(report_from_comparison, comparison, curves_of(project, manifest),
+                   side_by_side(contestants, seed=config.seed), tree,
+                   {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}, focus=names[-1],
+                   judged_by=judged_by,
+                   notes=limits, plan=plan, judged=judged, frontier=best)
     with project.writing(replace(manifest, facts={
             **run.circumstances, "prompts": comparison.num_prompts,
             "samples": {each.name: each.artifact.parent_ref for each in measured}})) as draft:
@@ -108,12 +121,8 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
         (draft / "samples.md").write_text(transcript(contestants), encoding="utf-8")
         quoted = {"report.json": before_and_after_ids(contestants, names[0], names[-1]),
                   "samples.md": transcript_ids(contestants)}
-        examples = side_by_side(contestants, seed=config.seed)
-        tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
-        settings = {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}
         for language in LANGUAGES:
-            report = report_from_comparison(comparison, curves_of(project, manifest), examples, tree, settings, language,
-                                            focus=names[-1], judged_by=judged_by, notes=limits)
+            report = page(language=language)
             suffix = "" if language == "en" else f".{language}"
             (draft / f"report{suffix}.html").write_text(render_html(report), encoding="utf-8")
             card = _card(project, config.models[-1], names[-1], report, people, tuple(limits))
@@ -123,6 +132,50 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
         write_used(draft.path, _used(project, config, data, measured))
     run.finish()
     return draft.artifact
+
+
+def _manifest(project: Project, config: Evaluate, data: Dataset, models: Mapping[str, ModelSource], parents: Mapping[str, str],
+              sources: Mapping[str, str]) -> Manifest:
+    return Manifest(kind="report", name=config.name, stage="evaluate", config=to_plain(config),
+                    parents=_joined(*(source.parents(name) for name, source in models.items()), data.parents,
+                                    _instructions(project, config), parents),
+                    sources=_joined(*(source.sources(name) for name, source in models.items()), data.sources, sources),
+                    seeds={"seed": config.seed})
+
+
+def _graded(config: Evaluate, measured: Sequence[Measured], truth: Score, reward: Score | None) -> list[Contestant]:
+    """The contestants with their grades; the best of several of one of them is a contestant of its own."""
+    contestants = []
+    with console.progress("Grading", len(measured), "models") as bar:
+        for each in measured:
+            scores = reward.score(each.samples) if reward is not None else None
+            contestants.append(Contestant(name=each.name, samples=each.samples, grades=truth.score(each.samples), kl=each.kl,
+                                          reward=scores.total if scores else None, perplexity=each.perplexity))
+            if each.name == config.best_of and scores is not None:
+                contestants.append(best_of(contestants[-1], scores, f"{each.name}, best of {config.best_of_n}"))
+            bar.advance(1)
+    return contestants
+
+
+def _judged(judge: Responds, contestants: Sequence[Contestant], focus: str, reference: str, seed: int) -> Judged | None:
+    """What the judge makes of the first response of each to every prompt; None where there is one prompt only."""
+    ours, theirs = (next(each for each in contestants if each.name == name) for name in (focus, reference))
+    firsts = [(ours.samples[ours.rows[prompt][0]], theirs.samples[theirs.rows[prompt][0]]) for prompt in ours.rows]
+    if len(firsts) < 2:
+        return None
+    return judge_pairs(judge, [one.prompt.messages for one, _ in firsts], [one.text for one, _ in firsts],
+                       [other.text for _, other in firsts], seed)
+
+
+def describe_data(config: Evaluate, data: Dataset, contents: Mapping[str, str]) -> dict[str, Any]:
+    """This evaluation as a plan; `contents` are the models' hashes by name."""
+    prompts = prompts_of(data.records)[: config.limit or None]
+    name = data.artifact.ref if data.artifact is not None else ", ".join(data.sources)
+    asked = {name: {"sha256": content_hash([prompt.to_json() for prompt in prompts]), "metric": "truth", "n": len(prompts)}}
+    settings = {key: getattr(config, key) for key in ("per_prompt", "best_of", "best_of_n", "temperature", "max_new_tokens",
+                                                      "reward",
+                                                      "seed")}
+    return describe(contents, asked, {**settings, "reference": config.reference or (config.names or config.models)[0]})
 
 
 def _instructions(project: Project, config: Evaluate) -> dict[str, str]:
@@ -215,29 +268,6 @@ def curves_of(project: Project, manifest: Manifest) -> list[Curve]:
                 seen.add((artifact.ref, metric))
                 curves.append(Curve(name=title, unit=unit, x_unit="steps", x=steps, lines=(Line(name=artifact.ref, y=values),)))
     return curves
-
-
-def ancestors(project: Project, manifest: Manifest) -> list[Artifact]:
-    """Every artifact `manifest` descends from, parents before children, each once."""
-    found: dict[str, Artifact] = {}
-    def visit(each: Manifest) -> None:
-        for ref in each.parents.values():
-            artifact, trouble = project.parent(ref)
-            if artifact is not None and not trouble and artifact.ref not in found:
-                visit(artifact.manifest)
-                found[artifact.ref] = artifact
-
-    visit(manifest)
-    return list(found.values())
-
-
-def lineage_tree(project: Project, ref: str, role: str = "") -> Node:
-    """The node of `ref` ("kind/name@version#content") with all it was made from."""
-    artifact, trouble = project.parent(ref)
-    if artifact is None or trouble:
-        return Node(ref=ref.partition("#")[0], role=role)
-    parents = [lineage_tree(project, parent, name) for name, parent in artifact.manifest.parents.items()]
-    return lineage_node(artifact.ref, artifact.manifest, parents, role)
 
 
 def _card(project: Project, model: str, name: str, report: Report, people: Sequence[People], limits: tuple[str, ...]) -> str:

@@ -70,6 +70,10 @@ EVALUATION: Catalogue = {
         "不同词对占全部词对的比例；随长度下降"),
     "repetition": ("Repetition", "重复"),
     "repetition_about": ("runs of 4 words the response had said before", "回答中已出现过的 4 元词组的比例"),
+    "self_bleu": ("Self-BLEU", "Self-BLEU"),
+    "self_bleu_about": ("how alike responses to one prompt are; 1 is all the same", "同一提示的回答彼此有多相似；1 表示完全相同"),
+    "refused": ("Refusals", "拒答"),
+    "refused_about": ("responses that begin as a refusal does; others go unseen", "以拒绝语开头的回答；其他拒绝方式不计"),
     "perplexity": ("Perplexity", "困惑度"),
     "perplexity_about": ("on wanted responses; lower is more expected", "在参考回答上；越低越符合预期"),
     # units
@@ -102,7 +106,48 @@ EVALUATION: Catalogue = {
     "settings": ("Settings", "设置"),
     "yes": ("yes", "是"),
     "no": ("no", "否"),
+    "controlled": ("Win rate at equal length", "等长胜率"),
+    "unit_controlled": ("share won if responses were equally long", "假定回答等长时的胜出比例"),
+    "length": ("Length", "长度"),
+    "length_about": (
+        "Many graders like long responses. Above: who would win if both were equally long. Below: how much longer they are.",
+        "许多评分者偏爱长回答。上图：若双方等长谁会胜出；下图：长度相差多少。"),
+    "longer": ("Length drift", "长度变化"),
+    "second_longer": ("second is longer", "后者更长"),
+    "first_longer": ("first is longer", "前者更长"),
+    "judge": ("Judged by {judge}", "由 {judge} 评判"),
+    "judge_about": (
+        "A model compared one response of each to every prompt, in both orders; where its answers disagree, it is a tie. "
+        "{unreadable} answers named neither and count as ties. A judge that names the response shown first more often than half "
+        "the time leans to it; both orders take that out of the win rate.",
+        "由模型就每条提示各取一个回答进行比较，两种先后顺序各一次；两次结论不一致时记为平局。{unreadable} "
+        "次作答未指明任何一方，计为平局。"
+        "若评判者选择先出示者的比例明显偏离一半，即存在位置偏好；两种顺序都评可将其从胜率中消除。"),
+    "judge_wins": ("Who wins", "谁胜出"),
+    "judge_itself": ("The judge itself", "评判者自身"),
+    "unit_share": ("share", "比例"),
+    "first_shown": ("Names the one shown first", "选择先出示者"),
+    "consistent": ("Says the same both ways round", "两种顺序结论一致"),
+    "best_of": ("best of n", "n 选一"),
+    "frontier_truth": ("Truth over distance", "真值与偏移"),
+    "frontier_reward": ("Reward over distance", "奖励与偏移"),
+    "frontier_about": (
+        "Keeping the best of n responses by the reward moves no weight and is at most log n − (n − 1)/n nats away. A policy "
+        "below that line at the same distance was not worth training.",
+        "按奖励从 n 个回答中取最佳不改变权重，偏移至多为 log n − (n − 1)/n 奈特。同等偏移下低于该线的策略并不值得训练。"),
+    "groups": ("Who is tied with whom", "哪些模型持平"),
+    "groups_about": (
+        "Within a group no two models were shown to differ in truth, so no order is given. The better group comes first.",
+        "同组内任何两个模型的真值之间都未显示出差别，故不排先后。较好的组在前。"),
+    "group": ("Group", "组"),
+    "members": ("Models", "模型"),
     # what to keep in mind
+    "note_plan": ("This evaluation was planned beforehand (plan {hash}) and departs from the plan in nothing.",
+                  "本次评测事先有计划（计划 {hash}），执行与计划完全一致。"),
+    "note_departure": ("Departs from its plan {hash}: {what}.", "与计划 {hash} 不符：{what}。"),
+    "note_no_plan": ("No plan was frozen before this evaluation (--freeze), so what was measured may have been chosen after "
+                     "looking.",
+                     "本次评测事先没有冻结计划（--freeze），测量内容可能是看过结果后选定的。"),
     "note_scripted": (
         "Truth is given by a script here: fixed checks, not people's opinion. It shows whether the loop learns what "
         "it is asked, not whether people will like it.",
@@ -118,13 +163,20 @@ EVALUATION: Catalogue = {
         "The intervals say how much another draw of {n} prompts would change the numbers. They do not cover another "
         "training seed.",
         "区间表示换一批 {n} 条提示时数值会变化多少，并不包含换一个训练种子的变化。"),
+    "note_fell_truth": (
+        "From {before} to {after} the reward rose and the truth fell: over-optimised.",
+        "从 {before} 到 {after}，奖励上升而真值下降：过度优化。"),
+    "note_fell_controlled": (
+        "From {before} to {after} the reward rose and the win rate at equal length fell below a half: over-optimised.",
+        "从 {before} 到 {after}，奖励上升而等长胜率低于一半：过度优化。"),
     "note_many": (
-        "{count} differences are tested on this page, each at 95%: where nothing differs, about one in twenty is "
-        "called better or worse by chance.",
-        "本页检验了 {count} 个差值，各按 95%：若本无差别，约二十个中有一个会偶然被判为更好或更差。"),
+        "{count} differences are tested on this page. A verdict counts how many were tested beside it (Holm's correction): "
+        "where nothing differs, no verdict of a family is wrong 19 times in 20. Intervals stand each for itself.",
+        "本页检验了 {count} 个差值。结论已按同组检验的数目校正（Holm 法）：若本无差别，一组结论有 95% 的把握全部无误。"
+        "各区间则单独成立。"),
     "note_few": (
-        "{n} prompts are few: only large differences can show, and intervals tend to be too narrow.",
-        "{n} 条提示偏少：只有较大的差别才能显现，区间也往往偏窄。"),
+        "{n} prompts are few: only large differences can show, and below 50 intervals tend to be too narrow.",
+        "{n} 条提示偏少：只有较大的差别才能显现；少于 50 条时区间往往偏窄。"),
     "note_length": (
         "{focus} says {ratio} times as many words as {reference}; a grader that likes length would reward that alone.",
         "{focus} 的字数是 {reference} 的 {ratio} 倍；偏爱长度的评分者会仅因此给高分。"),

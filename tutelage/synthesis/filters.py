@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import regex
 
-from tutelage.text_metrics import repetition_fraction, units
+from tutelage.text_metrics import longest_common, repetition_fraction, units
 
 TASK_UNITS = (3, 150)            # words or characters, at least and at most (the paper's)
 RESPONSE_UNITS = (1, 600)
@@ -57,19 +57,6 @@ class Novelty:
 def rouge_l(a: Sequence[str], b: Sequence[str]) -> float:
     """F of the longest common subsequence, 0 to 1 (Lin 2004): 2 LCS / (len a + len b)."""
     return 2 * longest_common(a, b) / (len(a) + len(b)) if a and b else 0.0
-
-
-def longest_common(a: Sequence[str], b: Sequence[str]) -> int:
-    """Length of the longest common subsequence, a row of the table at a time as the bits of one number (Hyyrö 2004)."""
-    places: dict[str, int] = {}
-    for i, unit in enumerate(a):
-        places[unit] = places.get(unit, 0) | 1 << i
-    full = (1 << len(a)) - 1
-    row = full                       # a zero bit marks where the table goes up by one
-    for unit in b:
-        hit = row & places.get(unit, 0)
-        row = ((row + hit) | (row - hit)) & full
-    return len(a) - row.bit_count()
 
 
 def trouble_with_task(task: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from tutelage.algorithms import sigmoid_cross_entropy, softmax_cross_entropy
+from tutelage.class_metrics import measure
 from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
@@ -30,7 +31,6 @@ from tutelage.training.fit import Task, fit
 from tutelage.training.loop import MicroBatch, Term
 from tutelage.training.optimizer import freeze_layers
 from tutelage.tuning.annotators import chosen, sentence
-from tutelage.tuning.class_metrics import measure
 from tutelage.tuning.config import Classify
 from tutelage.tuning.labels import Classes, Row, class_weights, classes_of, counted, encode_rows, split_rows
 from tutelage.tuning.prediction import chosen_classes, class_logits, pack

@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from tutelage.tuning.class_metrics import measure, table_rows
+from tutelage.class_metrics import measure, table_rows
 
 NAMES = ["a", "b", "c", "d", "never"]
 

@@ -1,5 +1,4 @@
-"""Is it really better, or was it luck? Intervals, paired differences and win rates over prompts;
-Bradley–Terry fits.
+"""Is it really better, or was it luck? Intervals, paired differences and win rates over prompts.
 
 Every interval is a 95 % percentile bootstrap over clusters (Efron & Tibshirani 1993, chapter 13). Rows that
 share a prompt are not independent, so whole prompts are drawn (Miller 2024, arXiv:2411.00640). Percentile
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import stats
 
 from tutelage.errors import ShapeError
 
@@ -48,8 +47,8 @@ def mean_interval(values: ArrayLike, clusters: Sequence | NDArray | None = None,
     Raises:
         ShapeError: if there are no values, lengths differ, or a value is not finite.
     """
-    rows = _finite("values", values)
-    sums, counts = _per_cluster(rows, clusters)
+    rows = finite_rows("values", values)
+    sums, counts = per_cluster(rows, clusters)
     means = _bootstrap_means(sums, counts, resamples, seed)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
@@ -69,7 +68,7 @@ def t_interval(values: ArrayLike) -> Estimate:
     Raises:
         ShapeError: as `mean_interval`.
     """
-    rows = _finite("values", values)
+    rows = finite_rows("values", values)
     n, mean = len(rows), float(rows.mean())
     if n == 1:
         return Estimate(mean, float("nan"), float("nan"), 1)
@@ -85,7 +84,7 @@ def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence | NDArray |
     An interval that holds 0 means: not shown to differ. Args and errors as for `mean_interval`, for a and b
     each (N,).
     """
-    first, second = _finite("a", a), _finite("b", b)
+    first, second = finite_rows("a", a), finite_rows("b", b)
     if len(first) != len(second):
         raise ShapeError(f"a has {len(first)} rows and b has {len(second)}; wanted one b for each a.")
     return mean_interval(first - second, clusters, resamples, seed)
@@ -98,11 +97,11 @@ def win_rate(a: ArrayLike, b: ArrayLike, clusters: Sequence | NDArray | None = N
     If every cluster has the same win rate (all wins, say), the bootstrap would give an interval of no width;
     Wilson's over the clusters is given instead. Args and errors as for `paired_difference`.
     """
-    first, second = _finite("a", a), _finite("b", b)
+    first, second = finite_rows("a", a), finite_rows("b", b)
     if len(first) != len(second):
         raise ShapeError(f"a has {len(first)} rows and b has {len(second)}; wanted one b for each a.")
     wins = (first > second) + 0.5 * (first == second)
-    sums, counts = _per_cluster(wins, clusters)
+    sums, counts = per_cluster(wins, clusters)
     if np.all(sums * counts[0] == sums[0] * counts):
         return wilson_interval(float(wins.mean()) * len(sums), len(sums))
     return mean_interval(wins, clusters, resamples, seed)
@@ -128,64 +127,8 @@ def wilson_interval(successes: float, n: int) -> Estimate:
     return Estimate(p, max(0.0, float(centre - half)), min(1.0, float(centre + half)), n)
 
 
-def fit_bradley_terry(pairs: ArrayLike, num_items: int, regularisation: float = 0.01) -> NDArray[np.float64]:
-    """Strengths from pairwise wins (Bradley & Terry 1952), by regularised maximum likelihood.
-
-        P(i beats j) = sigma(s_i - s_j),    minimise - sum_pairs w log P + regularisation / 2 * sum_i s_i^2
-
-    The second term (a Gaussian prior of variance 1 / regularisation) keeps strengths finite where somebody
-    won every time or nobody met, and makes the minimum the only one; strengths then sum to 0 in each
-    connected part.
-
-    Args:
-        pairs: (N, 2) winner, loser; or (N, 3) with the weight of that win. A tie is 0.5 each way.
-        num_items: items are 0 to num_items - 1; one that never played has strength 0.
-        regularisation: > 0.
-    Returns:
-        (num_items,) strengths in nats of log-odds.
-    Raises:
-        ShapeError: if pairs have another shape, name an item that is none, or weigh below 0; or no
-            regularisation.
-    """
-    wins = _win_matrix(pairs, num_items)                                   # (items, items), [i, j] i beat j
-    if regularisation <= 0:
-        raise ShapeError(f"regularisation is {regularisation}; wanted a number above 0: without it "
-                         "strengths may be infinite.")
-
-    def negative_log_likelihood(s: NDArray) -> float:
-        return float((wins * np.logaddexp(0.0, s[None, :] - s[:, None])).sum() + regularisation / 2 * s @ s)
-
-    def gradient(s: NDArray) -> NDArray:
-        surprise = wins / (1.0 + np.exp(s[:, None] - s[None, :]))          # w * P(the loser would have won)
-        return surprise.sum(0) - surprise.sum(1) + regularisation * s
-
-    def hessian(s: NDArray) -> NDArray:
-        p = 1.0 / (1.0 + np.exp(s[None, :] - s[:, None]))
-        weight = (wins + wins.T) * p * (1 - p)
-        return np.diag(weight.sum(1) + regularisation) - weight
-
-    fit = optimize.minimize(negative_log_likelihood, np.zeros(num_items), jac=gradient, hess=hessian,
-                            method="trust-exact", options={"gtol": 1e-9 * max(1.0, wins.sum())})
-    return fit.x
-
-
-def _win_matrix(pairs: ArrayLike, num_items: int) -> NDArray[np.float64]:
-    table = np.asarray(pairs, dtype=np.float64)
-    table = table.reshape(0, 2) if table.size == 0 else table
-    if table.ndim != 2 or table.shape[1] not in (2, 3):
-        raise ShapeError(f"pairs has shape {table.shape}; wanted (N, 2), winner and loser, or (N, 3) with a "
-                         "weight.")
-    items = table[:, :2].astype(np.int64)
-    weights = table[:, 2] if table.shape[1] == 3 else np.ones(len(table))
-    if len(table) and (items.min() < 0 or items.max() >= num_items or not np.all(weights >= 0)):
-        raise ShapeError(f"pairs name items {items.min()} to {items.max()}, weights from {weights.min()}; "
-                         f"wanted items 0 to {num_items - 1} and weights of 0 or more.")
-    wins = np.zeros((num_items, num_items))
-    np.add.at(wins, (items[:, 0], items[:, 1]), weights)
-    return wins
-
-
-def _finite(name: str, values: ArrayLike) -> NDArray[np.float64]:
+def finite_rows(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """`values` as (N,) numbers, or ShapeError where there are none, or one is not finite."""
     rows = np.asarray(values, dtype=np.float64)
     if rows.ndim != 1 or len(rows) == 0:
         raise ShapeError(f"{name} has shape {rows.shape}; wanted one axis with at least one number.")
@@ -196,7 +139,7 @@ def _finite(name: str, values: ArrayLike) -> NDArray[np.float64]:
     return rows
 
 
-def _per_cluster(rows: NDArray, clusters: Sequence | NDArray | None) -> tuple[NDArray, NDArray]:
+def per_cluster(rows: NDArray, clusters: Sequence | NDArray | None) -> tuple[NDArray, NDArray]:
     """Sum and size of each cluster, sorted, so that row order and cluster names do not touch the draws."""
     if clusters is None:
         return np.sort(rows), np.ones(len(rows))

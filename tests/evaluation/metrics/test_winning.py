@@ -1,0 +1,76 @@
+"""Length control: the regression held to scikit-learn's and statsmodels', and what it is there for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from sklearn.linear_model import LogisticRegression
+
+from tutelage.errors import DataError
+from tutelage.evaluation.metrics.winning import length_controlled_win_rate
+
+
+def study(seed: int, n: int = 80, quality: float = 0.4, liking: float = 1.5):
+    rng = np.random.default_rng(seed)
+    own, other = rng.integers(5, 200, n).astype(float), rng.integers(5, 150, n).astype(float)
+    gap = own - other
+    p = 1 / (1 + np.exp(-(quality + liking * np.tanh(gap / gap.std()))))
+    return (rng.random(n) < p).astype(float), own, other
+
+
+def test_fifty_fits_are_statsmodels_without_a_ridge():
+    for seed in range(50):
+        wins, own, other = study(seed)
+        gap = own - other
+        design = np.stack((np.ones(len(gap)), np.tanh(gap / gap.std())), 1)
+        theirs = sm.GLM(wins, design, family=sm.families.Binomial()).fit(tol=1e-12, tol_criterion="params", maxiter=200).params
+        ours = length_controlled_win_rate(wins, own, other, ridge=0.0)
+        assert (ours.quality, ours.length) == pytest.approx(tuple(theirs), abs=1e-9)
+
+
+def test_with_a_ridge_it_is_scikit_learns():
+    for seed in range(50, 60):
+        wins, own, other = study(seed, n=30)
+        gap = own - other
+        design = np.stack((np.ones(len(gap)), np.tanh(gap / gap.std())), 1)
+        theirs = LogisticRegression(C=1 / 0.1, fit_intercept=False, solver="newton-cholesky", tol=1e-13,
+                                    max_iter=500).fit(design, wins)
+        ours = length_controlled_win_rate(wins, own, other, ridge=0.1)
+        assert (ours.quality, ours.length) == pytest.approx(tuple(theirs.coef_[0]), abs=1e-9)
+
+
+def test_a_judge_that_counts_words_is_seen_through():
+    """The first model is no better; it is longer, and the judge likes long."""
+    rng = np.random.default_rng(3)
+    own, other = rng.normal(140, 40, 400), rng.normal(100, 40, 400)
+    gap = own - other
+    wins = (rng.random(400) < 1 / (1 + np.exp(-2 * np.tanh(gap / gap.std())))).astype(float)
+    found = length_controlled_win_rate(wins, own, other)
+    assert wins.mean() > 0.6 and abs(found.rate.value - 0.5) < 0.08 and found.length > 1
+    assert found.rate.low < 0.5 < found.rate.high and found.rate.n == 400
+
+
+def test_where_lengths_are_equal_it_is_the_plain_win_rate():
+    wins = np.array([1.0, 1.0, 0.5, 0.0, 1.0])
+    found = length_controlled_win_rate(wins, [5] * 5, [5] * 5, ridge=0.0)
+    assert found.rate.value == pytest.approx(wins.mean(), abs=1e-12) and found.length == 0.0
+
+
+def test_the_other_way_round_is_the_mirror():
+    wins, own, other = study(9)
+    one, back = length_controlled_win_rate(wins, own, other), length_controlled_win_rate(1 - wins, other, own)
+    assert back.quality == pytest.approx(-one.quality, abs=1e-9) and back.length == pytest.approx(one.length, abs=1e-9)
+    assert back.rate.value == pytest.approx(1 - one.rate.value, abs=1e-9)
+
+
+def test_who_always_wins_has_a_finite_strength():
+    found = length_controlled_win_rate([1.0] * 20, list(range(20)), [0] * 20)
+    assert np.isfinite(found.quality) and 0.9 < found.rate.value < 1.0
+
+
+@pytest.mark.parametrize(("wins", "own", "other"), [
+    ([1.0], [1], [1]), ([1.0, 0.0], [1], [1, 2]), ([1.0, 2.0], [1, 2], [1, 2]), ([1.0, float("nan")], [1, 2], [1, 2])])
+def test_what_cannot_be_fitted_is_refused(wins, own, other):
+    with pytest.raises(DataError):
+        length_controlled_win_rate(wins, own, other)

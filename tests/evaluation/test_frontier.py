@@ -1,0 +1,96 @@
+"""Best of n by enumeration, over-optimisation where it is and nowhere else, refusals and sameness by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+
+import pytest
+
+from tutelage.errors import DataError
+from tutelage.evaluation.behaviour import refuses, self_bleu
+from tutelage.evaluation.compare import compare
+from tutelage.evaluation.frontier import best_of_curve, best_of_kl, curve_of, overoptimised
+
+
+def test_the_curve_is_every_way_to_draw_n_and_keep_the_best():
+    rng = random.Random(0)
+    for count in (1, 2, 3, 5):
+        rewards = [[rng.choice([0.0, 0.5, 0.5, rng.random()]) for _ in range(count)] for _ in range(7)]
+        truths = [[rng.random() for _ in range(count)] for _ in range(7)]
+        curve = best_of_curve(rewards, truths)
+        assert [each.n for each in curve] == list(range(1, count + 1))
+        for each in curve:
+            reward, truth = [], []
+            for row, other in zip(rewards, truths, strict=True):
+                draws = list(itertools.combinations(range(count), each.n))
+                best = [max(row[at] for at in draw) for draw in draws]
+                kept = [[other[at] for at in draw if row[at] == top] for draw, top in zip(draws, best, strict=True)]
+                reward.append(sum(best) / len(draws))
+                truth.append(sum(sum(group) / len(group) for group in kept) / len(draws))
+            assert each.reward.value == pytest.approx(sum(reward) / 7, abs=1e-12)
+            if len({value for row in rewards for value in row}) == 7 * count:      # without ties
+                assert each.truth.value == pytest.approx(sum(truth) / 7, abs=1e-12)
+
+
+def test_truth_by_enumeration_where_rewards_differ():
+    rewards, truths = [[1.0, 2.0, 3.0]], [[10.0, 0.0, 5.0]]
+    # pairs keep 2, 3, 3: truths 0, 5, 5
+    assert [each.truth.value for each in best_of_curve(rewards, truths)] == pytest.approx([5.0, 10 / 3, 5.0])
+    assert [each.reward.value for each in best_of_curve(rewards, truths)] == pytest.approx([2.0, 8 / 3, 3.0])
+
+
+def test_a_reward_that_sees_nothing_chooses_at_random():
+    found = best_of_curve([[1.0, 1.0, 1.0, 1.0]], [[0.0, 1.0, 0.0, 1.0]])
+    assert [each.truth.value for each in found] == pytest.approx([0.5] * 4)
+
+
+def test_the_bound_on_kl_by_hand_and_what_is_refused():
+    assert best_of_kl(1) == 0.0 and best_of_kl(4) == pytest.approx(math.log(4) - 0.75)
+    for broken in (lambda: best_of_kl(0), lambda: best_of_curve([], []), lambda: best_of_curve([[1.0]], [[1.0, 2.0]])):
+        with pytest.raises(DataError):
+            broken()
+
+
+def test_a_contestant_with_one_sample_a_prompt_has_no_curve(contestant):
+    assert curve_of(contestant("one", [1.0, 2.0], reward=[1.0, 2.0])) == []
+    assert len(curve_of(contestant("two", {"p": [1.0, 2.0], "q": [0.0, 1.0]}, reward=[1.0, 2.0, 0.0, 1.0]))) == 2
+
+
+def policies(contestant, truths, apart=0.02):
+    rng = random.Random(1)
+    noise = [rng.gauss(0, 0.05) for _ in range(40)]
+    return [contestant(name, [truth + each + rng.gauss(0, apart) for each in noise], reward=[level] * 40, kl=[kl] * 40)
+            for (name, level, kl), truth in zip((("base", 0.0, 0.0), ("early", 1.0, 3.0), ("late", 2.0, 12.0)), truths,
+                                                strict=True)]
+
+
+def test_over_optimisation_is_the_step_at_which_truth_falls_while_reward_rises(contestant):
+    found = overoptimised(compare(policies(contestant, (0.2, 0.6, 0.4)), "base"))
+    assert [(each.before, each.after, each.measure) for each in found] == [("early", "late", "truth")]
+    assert overoptimised(compare(policies(contestant, (0.2, 0.4, 0.6)), "base")) == []
+    assert overoptimised(compare(policies(contestant, (0.4, 0.4, 0.4), apart=0.0), "base")) == []
+
+
+@pytest.mark.parametrize("text", [
+    "I'm sorry, but I can't help with that.", "I cannot do this.", "Sorry, no.", "As an AI language model, I",
+    "I am unable to say",
+    "抱歉，我无法回答。", "很抱歉", "我不能提供", "作为一个人工智能", "Unfortunately, I can not", "  I won't do it",
+    "I apologize, but"])
+def test_a_refusal_is_told_by_how_it_begins(text):
+    assert refuses(text)
+
+
+@pytest.mark.parametrize("text", [
+    "Paris.", "", "The sorry state of things", "I can help.", "Can't Buy Me Love is a song", "我可以帮你", "不要抱歉",
+    "The AI said it cannot", "Icing sugar"])
+def test_what_is_no_refusal_is_not_taken_for_one(text):
+    assert not refuses(text)
+
+
+def test_self_bleu_is_one_for_sameness_and_none_without_company():
+    same = self_bleu([["one two three four five"] * 3, ["a b c d e f"] * 2])
+    assert same.value == pytest.approx(1.0) and same.n == 2
+    other = self_bleu([["one two three four five", "six seven eight nine ten"], ["今天天气很好啊", "我们去公园散步"]])
+    assert other.value < 0.2 and self_bleu([["alone"], ["alone"]]) is None

@@ -1,0 +1,223 @@
+"""Evaluation on tasks: models and task files in, a report artifact out. What was asked before a kill is not asked again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tutelage.config import to_plain
+from tutelage.console import console
+from tutelage.data.datasets import load_dataset
+from tutelage.data.erasure import QUOTED
+from tutelage.data.usage import write_used
+from tutelage.errors import ArtifactError, ConfigError
+from tutelage.evaluation.board import board
+from tutelage.evaluation.config import Evaluate
+from tutelage.evaluation.contamination import Contamination, contamination, texts_of
+from tutelage.evaluation.examine import Examined, Local, Responds, check_models, examine, load_examined
+from tutelage.evaluation.graders import metrics_of
+from tutelage.evaluation.lineage import ancestors, lineage_tree
+from tutelage.evaluation.plans import describe, deviations, read_plan
+from tutelage.evaluation.task_report import report_from_board
+from tutelage.evaluation.tasks import Loaded, load_task
+from tutelage.lineage import Manifest, content_hash
+from tutelage.models.circumstances import begin_run
+from tutelage.models.footprint import saved_bytes
+from tutelage.models.load import ModelSource, resolve
+from tutelage.project import Artifact, Project
+from tutelage.reporting.html import render_html
+from tutelage.reporting.report import Language
+from tutelage.runs.plan import Plan, announce, resident_bytes
+from tutelage.runs.steps import steps
+
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+MARKS = "marks.jsonl"      # one line an item and model: its marks
+
+
+def is_address(model: str) -> bool:
+    return model.startswith(("http://", "https://"))
+
+
+class Collected:
+    """The marks so far, as a checkpoint holds them: a list a model, of one `Examined` a task."""
+
+    def __init__(self, models: int) -> None:
+        self.rows: list[list[Examined]] = [[] for _ in range(models)]
+
+    def state(self) -> dict[str, Any]:
+        return {"marks": json.dumps([[each.to_json() for each in row] for row in self.rows])}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.rows = load_examined(state["marks"])
+
+
+def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, Responds]) -> Artifact:
+    """Have every model do every task, or give the report that was made of just that.
+
+    Args:
+        addresses: the models that are behind an address, by what `config.models` calls them.
+    """
+    if len(config.models) < 2:
+        raise ConfigError("evaluate compares models: give at least two with --models A B.")
+    names = config.names or config.models
+    if len(set(names)) != len(names):
+        raise ConfigError(f"evaluate: the models are called {', '.join(names)}; wanted names of their own, with --names.")
+    tasks = load_tasks(config)
+    check_models(tasks, list(addresses))
+    sources = {name: resolve(model, project) for name, model in zip(names, config.models, strict=True) if model not in addresses}
+    frozen = read_plan(Path(config.frozen)) if config.frozen else None
+    manifest = _manifest(config, tasks, sources, dict(zip(names, config.models, strict=True)), frozen)
+    if (done := project.made_from(manifest.key)) is not None:
+        return done
+    run = begin_run(project, manifest, config.precision)
+    announce(_plan([source.path for source in sources.values()]), run)
+    collected, loaded = Collected(len(names)), _Loader(sources, addresses, str(run.circumstances["precision"]))
+
+    def ask(i: int) -> dict[str, float]:
+        model, task = divmod(i, len(tasks))
+        found = examine(loaded.model(names[model], config.models[model]), tasks[task], config.seed)
+        collected.rows[model].append(found)
+        own = next(iter(found.marks.values()))
+        return {"mark": sum(own) / len(own), "items": float(len(own))}
+
+    steps(run, {"collected": collected}, len(names) * len(tasks), ask, "Evaluating", shown=("mark",), unit="tasks")
+    examined = dict(zip(names, collected.rows, strict=True))
+    found = board(examined, config.reference or names[0], config.seed)
+    made = describe_tasks(config, tasks, {name: source.content for name, source in sources.items()})
+    plan = None if frozen is None else (str(frozen["sha256"]), deviations(frozen, made))
+    leaks = _leaks(project, sources, tasks) if config.contamination else {}
+    with project.writing(replace(manifest, facts={
+            **run.circumstances, "tasks": {task.name: task.sha256 for task in tasks},
+        "items": sum(len(task.items) for task in tasks),
+            "deviations": len(plan[1]) if plan else 0})) as draft:
+        facts = {"board": found.to_json(), "plan": made, "planned": None if frozen is None else frozen["sha256"],
+                 "deviations": list(plan[1]) if plan else None,
+                 "contamination": {model: {task: _leak_json(each) for task, each in row.items()} for model, row in leaks.items()},
+                 "facts": {model: {each.task: dict(each.facts) for each in row if each.facts} for model, row in examined.items()}}
+        (draft / "report.json").write_text(json.dumps(_strict(facts), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        _write_marks(draft / MARKS, examined, tasks)
+        tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
+        quoted = {}
+        for language in LANGUAGES:
+            report = report_from_board(found, examined, tasks, leaks, focus=names[-1], language=language, lineage=tree, plan=plan,
+                                       facts={"evaluation": to_plain(config), "circumstances": dict(run.circumstances)})
+            page = "report.html" if language == "en" else f"report.{language}.html"
+            (draft / page).write_text(render_html(report), encoding="utf-8")
+            quoted[page] = list(report.quoted)
+        (draft / QUOTED).write_text(json.dumps(quoted, indent=0) + "\n", encoding="utf-8")
+        write_used(draft.path, {})
+    run.finish()
+    return draft.artifact
+
+
+def load_tasks(config: Evaluate) -> list[Loaded]:
+    return [load_task(Path(task).expanduser(), config.limit) for task in config.tasks]
+
+
+def describe_tasks(config: Evaluate, tasks: Sequence[Loaded], contents: Mapping[str, str]) -> dict[str, Any]:
+    """This evaluation as a plan; a model behind an address is known by its address alone."""
+    names = config.names or config.models
+    models = {name: contents.get(name, model) for name, model in zip(names, config.models, strict=True)}
+    prompts = {task.name: {"sha256": task.sha256, "metric": metrics_of(task.head)[0], "n": len(task.items)} for task in tasks}
+    return describe(models, prompts, {"seed": config.seed, "reference": config.reference or names[0]})
+
+
+class _Loader:
+    """Holds one local model at a time."""
+
+    def __init__(self, sources: Mapping[str, ModelSource], addresses: Mapping[str, Responds], precision: str) -> None:
+        self.sources, self.addresses, self.precision = sources, addresses, precision
+        self.held: Local | None = None
+
+    def model(self, name: str, model: str) -> Responds:
+        if name not in self.sources:
+            return self.addresses[model]
+        if self.held is None or self.held.name != name:
+            self.held = None      # the one before is let go of first
+            self.held = Local(self.sources[name].path, self.precision, name)
+        return self.held
+
+
+def _manifest(config: Evaluate, tasks: Sequence[Loaded], sources: Mapping[str, ModelSource], models: Mapping[str, str],
+              frozen: Mapping[str, Any] | None) -> Manifest:
+    parents = {role: ref for name, source in sources.items() for role, ref in source.parents(name).items()}
+    outside = {key: digest for name, source in sources.items() for key, digest in source.sources(name).items()}
+    outside |= {f"task {task.name}": task.sha256 for task in tasks}
+    outside |= {f"model {name} at {model}": content_hash(model) for name, model in models.items() if name not in sources}
+    if frozen is not None:
+        outside["evaluation plan"] = str(frozen["sha256"])
+    return Manifest(kind="report", name=config.name, stage="evaluate", config=to_plain(config), parents=parents, sources=outside,
+                    seeds={"seed": config.seed})
+
+
+def _plan(models: Sequence[Path]) -> Plan:
+    held = resident_bytes()
+    memory = {"the process and data": held, "the largest model": 2 * max(map(saved_bytes, models), default=0)}
+    return Plan(stage="evaluate", memory=memory, disk={"marks and the report": 2**26}, held=held,
+                remedy="Compare smaller models.")
+
+
+def _leaks(project: Project, sources: Mapping[str, ModelSource], tasks: Sequence[Loaded]) -> dict[str, dict[str, Contamination]]:
+    """What each model was trained on inside this project, against every task; of what lies outside a warning."""
+    found: dict[str, dict[str, Contamination]] = {}
+    for name, source in sources.items():
+        manifest = source.path / "manifest.json"
+        if not manifest.is_file():
+            continue
+        texts: list[str] = []
+        own = Manifest.read(source.path)
+        behind = ancestors(project, own)
+        outside = sorted({file for each in (own, *(artifact.manifest for artifact in behind if artifact.kind != "dataset"))
+                          for file in each.sources if not file.startswith(("model ", "reward "))})
+        if outside:
+            console.warn(f"{name} was trained on {', '.join(outside)}, outside the project, where items cannot be looked "
+                         "for. Import data before training on it: tutelage data import FILE")
+        for artifact in behind:
+            if artifact.kind == "dataset":
+                try:
+                    texts += texts_of(load_dataset(artifact).records)
+                except ArtifactError as error:
+                    console.warn(f"{artifact.ref} was not searched for items of the tasks: {error}")
+        if texts:
+            found[name] = {task.name: contamination([item.bare for item in task.items], texts) for task in tasks}
+    return found
+
+
+def _leak_json(found: Contamination) -> dict[str, Any]:
+    return {"checked": found.checked, "by_run": list(found.by_run), "by_likeness": list(found.by_likeness)}
+
+
+def _write_marks(path: Path, examined: Mapping[str, Sequence[Examined]], tasks: Sequence[Loaded]) -> None:
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        for at, task in enumerate(tasks):
+            for place, item in enumerate(task.items):
+                for model, row in examined.items():
+                    marks = {metric: values[place] for metric, values in row[at].marks.items()}
+                    said = {"response": row[at].responses[place]} if row[at].responses else {}
+                    file.write(json.dumps({"task": task.name, "item": item.id, "model": model, "marks": marks, **said},
+                                          ensure_ascii=False) + "\n")
+
+
+def _strict(value: Any) -> Any:
+    """JSON has no NaN: what was not measured becomes null."""
+    if isinstance(value, Mapping):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def table_rows(value: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the terminal's table, from a report's `board`."""
+    def cell(each: Mapping[str, Any]) -> str:
+        return f"{each['value']:.3f} [{each['low']:.3f}, {each['high']:.3f}]"
+
+    rows = []
+    for task in value["tasks"]:
+        marks = task["marks"][task["metric"]]
+        rows.append([task["name"], task["metric"], str(task["n"]), *(cell(marks[model]) for model in value["models"]),
+                     " > ".join(" = ".join(group) for group in task["groups"])])
+    return ["task", "metric", "n", *value["models"], "tied groups"], rows
