@@ -36,7 +36,7 @@ def open_campaign(page: Any, url: str, name: str, source: str, kind: str = "comp
     page.fill("[name=name]", name)
     page.select_option("[name=kind]", kind)
     page.select_option("[name=sources]", [source])
-    page.locator("details").first.evaluate("details => { details.open = true; }")
+    page.locator("details").evaluate_all("every => every.forEach((details) => { details.open = true; })")
     for field, value in fields.items():
         page.fill(f"[name={field}]", value)
     page.click("#new-campaign > button")

@@ -70,6 +70,7 @@ def test_from_the_set_up_link_to_the_export(studio: StudioProcess, person: Calla
     with lead.expect_download() as download:
         lead.click("text=Export judgments")
     rows = [json.loads(line) for line in download.value.path().read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 2 * QUOTA and {row["person"] for row in rows} == {"ann", "bo"}
+    assert len(rows) == 2 * QUOTA + waiting and {row["person"] for row in rows} == {"ann", "bo", "rae"}
     assert sum(row["resolved_by"] is not None for row in rows) == 2 * waiting
+    assert sum(row["counts"] for row in rows) == 2 * QUOTA - waiting
     assert log.errors == [] and log.elsewhere(studio.url) == []

@@ -140,8 +140,9 @@ def test_a_reviewer_settles_by_an_answer_and_names_are_not_shown(browser: Visit,
     assert (resolution.decision, resolution.note) == ("judged", "equal")
     assert "Nothing waits" in browser("reviewer").get("/review").text
     rows = [json.loads(line) for line in browser("lead").get(f"/campaigns/{made.id}/export").text.splitlines()]
-    assert {row["person"] for row in rows} == {"annlee", "bobby"}
-    assert {row["resolved_by"] for row in rows} == {resolution.judgment}
+    assert [(row["person"], row["counts"], row["resolved_by"]) for row in rows[2:]] == [("reviewer", True, None)]
+    assert {(row["person"], row["counts"], row["resolved_by"]) for row in rows[:2]} == {
+        ("annlee", False, resolution.judgment), ("bobby", False, resolution.judgment)}
     assert "known answer" in browser("annlee").get("/me").text
 
 

@@ -26,6 +26,14 @@ def sources(project: Project) -> list[tuple[str, str]]:
     return [*reversed(found), *((f"builtin:{name}", "builtin") for name in builtin_names())]
 
 
+def models(project: Project) -> list[str]:
+    """What samples can be drawn from: the project's models, the newest version of each first, and built-in ones at hand."""
+    from tutelage.models.builtin import BUILTIN, cached
+
+    made = [artifact.ref for artifact in project.artifacts("model")]
+    return [*reversed(made), *(name for name in BUILTIN if cached(name) is not None)]
+
+
 def read(project: Project, names: Sequence[str], limit: int) -> tuple[list[Prompt], list[Sample]]:
     """The prompts of the sources, in their order, and the samples there are.
 
