@@ -3,8 +3,9 @@
     train.jsonl, heldout.jsonl   one `Preference` a line, with the ids of the judgments it was made of
     rows.jsonl                   one line a preference: id, file, row, split, salt, hash (as in every data set)
 
-Reward training reads it by name, and its manifest says whose judgments went in, by which method, the digest of all
-that was in the store and of the preferences it made. Made again from the same judgments it is the same artifact; new judgments make the next version.
+Reward training reads it by name, and its manifest says whose judgments went in, by which method, and the digests of all
+that was in the store and of the preferences it made. Made again from the same judgments it is the same artifact; new
+judgments make the next version.
 """
 
 from __future__ import annotations

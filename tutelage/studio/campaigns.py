@@ -19,7 +19,7 @@ from tutelage.studio.drawing_pages import drawings_of
 from tutelage.studio.items import models, sources, written_prompt, written_sample
 from tutelage.web import Refused, Routes
 from tutelage.web.i18n import N_
-from tutelage.web.pages import render, say, values_of
+from tutelage.web.pages import render, say, say_error, values_of
 
 KEPT_STANDINGS = 64
 # A flag is raised, never asked for.
@@ -50,7 +50,7 @@ def add_routes(routes: Routes, project: Project) -> None:
                 return RedirectResponse(f"/drawings/{drawing.id}", status_code=303)
             campaign = new_campaign.create(request.app.state.store, project, draft, lead, time.time())
         except ValueError as error:                    # TutelageErrors of every room, each with its words
-            return _form(request, project, draft, str(error), 422)
+            return _form(request, project, draft, say_error(request, error), 422)
         return RedirectResponse(f"/campaigns/{campaign.id}", status_code=303)
 
     @routes.get("/campaigns/{campaign}", roles={"lead"})

@@ -96,7 +96,7 @@ class Drawings:
 
     def get(self, id: str) -> Drawing:
         """Raises DataError if there is none, or its file is damaged."""
-        path = self.folder / id / "drawing.json"
+        path = self.folder / (id if id.isalnum() else "-") / "drawing.json"
         try:
             return Drawing.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
@@ -180,7 +180,7 @@ class Drawings:
         if drawing.id in self._stopped:
             raise _Stopped
         if code != 0:
-            raise DataError(_why(folder / f"{number}.log", code))
+            raise _why(folder / f"{number}.log", code)
         made = json.loads((folder / f"{number}.out").read_text(encoding="utf-8").splitlines()[-1])["artifact"]
         drawing = replace(drawing, samples=(*drawing.samples, made), process=None)
         self._keep(drawing)
@@ -263,12 +263,13 @@ def _lives(process: tuple[int, float]) -> bool:
         return False
 
 
-def _why(log: Path, code: int) -> str:
+def _why(log: Path, code: int) -> DataError:
     """What the command said last, without the word it begins with; or how it ended."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if errors:
-        return errors[-1]
+        return DataError(errors[-1])
     if code < 0:
-        return f"the sampling was ended from outside (signal {-code}). Often memory has run out: draw fewer, or shorter ones."
-    return f"the sampling ended with code {code}: {lines[-1] if lines else 'it said nothing'}"
+        return DataError(f"the sampling was ended from outside (signal {-code}). Often memory has run out: draw fewer responses, "
+                         "or shorter ones.")
+    return DataError(f"the sampling ended with code {code}. It said last: {lines[-1] if lines else 'nothing'}.")

@@ -12,7 +12,7 @@ from tutelage.project import Project
 from tutelage.studio.drawing import Drawing, Drawings, progress
 from tutelage.web import Refused, Routes
 from tutelage.web.i18n import N_
-from tutelage.web.pages import render
+from tutelage.web.pages import render, say_error
 
 _MAKING = threading.Lock()
 
@@ -38,7 +38,8 @@ def add_routes(routes: Routes, project: Project) -> None:
         found = find(request, drawing)
         if found.state == "done":
             return RedirectResponse(f"/campaigns/{found.campaign}", status_code=303)
-        return render(request, "studio/drawing.html.j2", drawing=found, progress=progress(project, found))
+        return render(request, "studio/drawing.html.j2", drawing=found, progress=progress(project, found),
+                      why=say_error(request, found.message))
 
     @routes.get("/drawings/{drawing}/progress", roles={"lead"})
     def live(request: Request, drawing: str) -> Response:
