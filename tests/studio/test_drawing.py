@@ -57,12 +57,10 @@ def test_samples_are_drawn_and_the_campaign_holds_them(store: Store, project: Pr
     assert (campaign.name, campaign.state, campaign.created_by) == ("drawn", "open", "lead")
     assert sorted(item.prompt.messages[0].text for item in items) == ["One?", "Two?"]
     artifact = project.artifact(done.samples[0])
-    assert (artifact.manifest.stage, artifact.manifest.config["per_prompt"], artifact.manifest.facts["samples"]) == ("sample", 3, 6)
+    assert (artifact.manifest.stage, artifact.manifest.config["per_prompt"]) == ("sample", 3)
+    assert artifact.manifest.facts["samples"] == 6
     shown = {sample.id: sample for item in items for sample in store.samples(item.samples)}
     assert {sample.policy for sample in shown.values()} == {"tiny"} and len(shown) == 4
-    # Asked once more, the stage gives what it has drawn.
-    again = drawings.begin(draft(name="drawn again"), "lead", time.time())
-    assert ended(drawings, again.id).state == "done" and len(project.artifacts("samples")) == 2
 
 
 def test_a_model_that_cannot_be_loaded_is_told_and_tried_again(browser: Visit, store: Store, project: Project,
@@ -82,9 +80,7 @@ def test_a_model_that_cannot_be_loaded_is_told_and_tried_again(browser: Visit, s
     assert "could not be drawn" in lead.get("/campaigns").text and store.campaigns.all() == [] and directory.is_dir()
     assert "失败" in browser("lead", language="zh-CN").get(path).text
     assert browser("annotator").get(path).status_code == 403 and lead.get("/drawings/none").status_code == 404
-    assert lead.post(f"{path}/again").status_code == 303
-    app.state.drawings.wait(path.rsplit("/", 1)[1])
-    assert app.state.drawings.get(path.rsplit("/", 1)[1]).state == "failed"
+    assert browser("annotator").post(f"{path}/again").status_code == 403
 
 
 @pytest.mark.parametrize(("changed", "words"), [
