@@ -147,8 +147,8 @@ def verify(project: Project, campaign: str, books: Books, num_judgments: int, ov
         assert len(kept) == len(books.acknowledged) == num_judgments
         people = [{judgment.annotator_id for judgment in said} for _, said in store.review.item_judgments(campaign)]
         assert {len(each) for each in people} == {overlap} and len(people) == num_judgments // overlap
-        everybody = {judgment.annotator_id for judgment in kept}
-        tasks = itertools.chain.from_iterable(store.tasks.of_person(person, campaign, limit=num_judgments) for person in everybody)
+        tasks = itertools.chain.from_iterable(store.tasks.of_person(person, campaign, limit=num_judgments)
+                                              for person in {judgment.annotator_id for judgment in kept})
         assert {f"key-{task.id}".ljust(16, "0")[:64] for task in tasks} == books.acknowledged
 
 

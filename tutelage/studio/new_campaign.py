@@ -58,7 +58,8 @@ class Draft:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        return cls(**{name: tuple(each) if isinstance(each, list | tuple) else each for name, each in value.items()})
+        fields: dict[str, Any] = {name: tuple(each) if isinstance(each, list | tuple) else each for name, each in value.items()}
+        return cls(**fields)
 
 
 def check(store: Store, draft: Draft) -> None:
