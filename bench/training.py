@@ -4,8 +4,9 @@
 
 Rows are rendered once, by our template, and both sides get the ids. The peer runs as its documentation starts it (eight rows a
 batch, padded) and tuned (bf16 weights, nothing recomputed; packed in our packing where it can pack). We run the rows of each
-of its steps as one step of ours, so every ratio is of equal work. The first step of each run warms up and is not timed; its
-losses stand beside each other. Tokens are those of rows, without padding, a prompt counted with each of its responses.
+of its steps as one step of ours, so every ratio is of equal work. The first two steps of each run warm up and are not timed (in
+the first the optimizer's moments come to be, in the second memory finds its size); first losses stand beside each other. Tokens
+are those of rows, without padding, a prompt counted with each of its responses.
 Each run is a process of its own; runs alternate; the medians count.
 """
 
@@ -26,8 +27,10 @@ from typing import Any
 from bench.__main__ import versions
 
 WORKS = ("sft", "lora", "dpo", "reward")
+RESULTS = Path(__file__).parent / "results" / "training.json"
 PEER = Path(__file__).parent / "peers" / "trl_training.py"
 DOCUMENTED_BATCH = 8              # per_device_train_batch_size of transformers' Trainer
+WARM_UP = 2                       # steps
 LONGEST = {"sft": 512, "lora": 512, "dpo": 1024, "reward": 1024}
 TUNED_TOKENS = 2048               # of SFT, in one packed step
 TUNED_PAIRS = 4
@@ -42,25 +45,33 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--preferences", required=True)
     parser.add_argument("--model", default="smollm2-135m-q4")
     parser.add_argument("--work", nargs="+", choices=WORKS, default=WORKS)
-    parser.add_argument("--steps", type=int, default=4, help="timed ones")
+    parser.add_argument("--steps", type=int, default=2, help="timed ones")
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args(arguments)
-    found = {}
+    found = _measured_before(asked.model)
     with tempfile.TemporaryDirectory() as folder:
         for work in asked.work:
-            found[work] = _compare(work, asked, Path(folder))
+            found[work] = {"timed_steps": asked.steps, "repeats": asked.repeats, **_compare(work, asked, Path(folder))}
             print(json.dumps({work: found[work]}, indent=1), file=sys.stderr, flush=True)
     peers = subprocess.run([asked.peer, "-c", "import trl, transformers; print(trl.__version__, transformers.__version__)"],
                            capture_output=True, text=True, check=True).stdout.split()
-    return {"model": asked.model, "timed_steps": asked.steps, "repeats": asked.repeats, "work": found,
+    return {"model": asked.model, "work": found,
             "versions": {**versions("torch"), "trl": peers[0], "transformers": peers[1]}}
+
+
+def _measured_before(model: str) -> dict[str, Any]:
+    """What the file of results holds of other works, so that one may be measured again alone."""
+    if not RESULTS.is_file():
+        return {}
+    before = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return dict(before["work"]) if before["model"] == model else {}
 
 
 def _compare(work: str, asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     compared = {}
     for tuned in (False, True):
         file = folder / f"{work}-{tuned}.json"
-        plan = _plan(work, asked, tuned)
+        plan = planned(work, asked, tuned)
         file.write_text(json.dumps({**plan, "folder": str(folder / "out")}))
         measured: dict[str, list[dict[str, Any]]] = {"ours": [], "peer": []}
         for repeat in range(asked.repeats):
@@ -72,21 +83,22 @@ def _compare(work: str, asked: argparse.Namespace, folder: Path) -> dict[str, An
 
 
 def _summary(plan: dict[str, Any], measured: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    tokens = sum(_tokens(plan["rows"][index]) for step in plan["steps"][1:] for index in step)
+    tokens = sum(_tokens(plan["rows"][index]) for step in plan["steps"][WARM_UP:] for index in step)
     sides: dict[str, dict[str, float]] = {}
     for side, runs in measured.items():
         sides[side] = {"tokens_per_s": statistics.median(tokens / _seconds(plan, each) for each in runs),
                        "peak_gb": statistics.median(each["peak_bytes"] for each in runs) / 1e9,
                        "first_loss": runs[0]["losses"][0]}
-    return {**sides, "tokens_a_step": round(tokens / (len(plan["steps"]) - 1)),
+    sides["ours"]["ceiling_share"] = statistics.median(each["ceiling_share"] for each in measured["ours"])
+    return {**sides, "tokens_a_step": round(tokens / (len(plan["steps"]) - WARM_UP)),
             "times_faster": sides["ours"]["tokens_per_s"] / sides["peer"]["tokens_per_s"],
             "of_its_memory": sides["ours"]["peak_gb"] / sides["peer"]["peak_gb"]}
 
 
 def _seconds(plan: dict[str, Any], found: dict[str, Any]) -> float:
     """Of the timed steps, with their share of what was computed beforehand for all."""
-    timed = len(plan["steps"]) - 1
-    return sum(found["seconds"][1:]) + found["beforehand_s"] * timed / (timed + 1)
+    steps = len(plan["steps"])
+    return sum(found["seconds"][WARM_UP:]) + found["beforehand_s"] * (steps - WARM_UP) / steps
 
 
 def _tokens(row: dict[str, Any]) -> int:
@@ -105,7 +117,7 @@ def _measure(command: Sequence[str], file: Path, folder: Path) -> dict[str, Any]
 
 # ---- the rows -------------------------------------------------------------------------------------------------------
 
-def _plan(work: str, asked: argparse.Namespace, tuned: bool) -> dict[str, Any]:
+def planned(work: str, asked: argparse.Namespace, tuned: bool) -> dict[str, Any]:
     """What both sides are given: ids, and which rows each step has."""
     from tutelage.data.chat import ChatTemplate
     from tutelage.data.loader import pack_by_tokens
@@ -121,9 +133,10 @@ def _plan(work: str, asked: argparse.Namespace, tuned: bool) -> dict[str, Any]:
     else:
         size = TUNED_PAIRS if tuned else DOCUMENTED_BATCH
         steps = [list(range(start, start + size)) for start in range(0, len(rows) - size + 1, size)]
-    steps = steps[:asked.steps + 1]
-    if len(steps) <= asked.steps:
-        raise ValueError(f"{len(rows)} rows within {LONGEST[work]} tokens fill {len(steps)} steps; wanted {asked.steps + 1}.")
+    wanted = WARM_UP + asked.steps
+    if len(steps) < wanted:
+        raise ValueError(f"{len(rows)} rows within {LONGEST[work]} tokens fill {len(steps)} steps; wanted {wanted}.")
+    steps = steps[:wanted]
     return {"work": work, "tuned": tuned, "model": str(path), "rows": rows, "steps": steps, "lr": RATES[work],
             "batch": len(steps[0]), "rank": RANK if work == "lora" else 0}
 
@@ -146,39 +159,71 @@ def _longest(row: dict[str, Any]) -> int:
 
 # ---- our side -------------------------------------------------------------------------------------------------------
 
-def ours(asked: dict[str, Any]) -> dict[str, Any]:
-    from tutelage.data.loader import micro_batches
-    from tutelage.models.builtin import cache_dir
-    from tutelage.models.config import Adapter
-    from tutelage.models.load import load_policy
-    from tutelage.models.precision import choose_precision
-    from tutelage.runs.plan import peak_bytes
-    from tutelage.training.config import Optimizer
-    from tutelage.training.lanes import Lanes, lanes_here
-    from tutelage.training.loop import update
-    from tutelage.training.optimizer import Masters, freeze_language_head
+class Ours:
+    """Our stage's steps, one by one."""
 
-    precision = choose_precision("auto", cache_dir())
-    policy = load_policy(Path(asked["model"]), precision, score_head=asked["work"] == "reward",
-                         adapter=Adapter(rank=asked["rank"]) if asked["rank"] else None)
-    if asked["work"] == "reward":
-        freeze_language_head(policy)
-    task, lanes = _task(asked, policy), Lanes(policy, lanes_here(policy.device))
-    masters = Masters(policy, Optimizer(lr=asked["lr"], warmup_fraction=0.0, schedule="constant"), len(asked["steps"]), lanes)
-    steps = [micro_batches(step, task.lengths, TUNED_TOKENS, lanes.count) for step in asked["steps"]]
-    began = time.perf_counter()
-    if asked["work"] == "dpo":
-        parts = [part for step in steps for part in step]
-        said = {row: each for part, found in zip(parts, lanes.each(task.reference_of, parts), strict=True)
-                for row, each in zip(part, found, strict=True)}
-        task.remembered = [said.get(row) for row in range(len(task.lengths))]
-    beforehand = time.perf_counter() - began
-    seconds, losses = [], []
-    for step in steps:
+    def __init__(self, asked: dict[str, Any], lanes: int | None = None) -> None:
+        from tutelage.data.loader import micro_batches
+        from tutelage.models.builtin import cache_dir
+        from tutelage.models.config import Adapter
+        from tutelage.models.load import load_policy
+        from tutelage.models.precision import choose_precision, known_ceiling
+        from tutelage.training.config import Optimizer
+        from tutelage.training.lanes import Lanes, lanes_here
+        from tutelage.training.optimizer import Masters, freeze_language_head
+
+        self.asked, self.precision = asked, choose_precision("auto", cache_dir())
+        self.ceiling = getattr(known_ceiling(cache_dir()), self.precision) * 1e12      # operations a second
+        policy = load_policy(Path(asked["model"]), self.precision, score_head=asked["work"] == "reward",
+                             adapter=Adapter(rank=asked["rank"]) if asked["rank"] else None)
+        if asked["work"] == "reward":
+            freeze_language_head(policy)
+        self.policy, self.task = policy, _task(asked, policy)
+        self.lanes = Lanes(policy, lanes or lanes_here(policy.device))
+        self.masters = Masters(policy, Optimizer(lr=asked["lr"], warmup_fraction=0.0, schedule="constant"), len(asked["steps"]),
+                               self.lanes)
+        self.steps = [micro_batches(step, self.task.lengths, TUNED_TOKENS, self.lanes.count) for step in asked["steps"]]
         began = time.perf_counter()
-        losses.append(update(masters, task.batches(lanes, step), task)["loss"])
+        if asked["work"] == "dpo":
+            self._remember_reference()
+        self.beforehand_s = time.perf_counter() - began
+
+    def step(self, number: int) -> float:
+        """Its loss."""
+        from tutelage.training.loop import update
+
+        return update(self.masters, self.task.batches(self.lanes, self.steps[number]), self.task)["loss"]
+
+    def tokens(self, number: int) -> int:
+        return sum(_tokens(self.asked["rows"][row]) for row in self.asked["steps"][number])
+
+    def products(self, number: int) -> float:
+        """Floating-point operations that its matrix products need."""
+        from tutelage.models.flops import training_flops
+
+        return sum(training_flops(self.policy, batch.tokens, head=self.asked["work"] != "reward")
+                   for batch in self.task.batches(self.lanes, self.steps[number]))
+
+    def _remember_reference(self) -> None:
+        parts = [part for step in self.steps for part in step]
+        said = {row: each for part, found in zip(parts, self.lanes.each(self.task.reference_of, parts), strict=True)
+                for row, each in zip(part, found, strict=True)}
+        self.task.remembered = [said.get(row) for row in range(len(self.task.lengths))]
+
+
+def ours(asked: dict[str, Any]) -> dict[str, Any]:
+    from tutelage.runs.plan import peak_bytes
+
+    ours, seconds, losses = Ours(asked), [], []
+    for number in range(len(asked["steps"])):
+        began = time.perf_counter()
+        losses.append(ours.step(number))
         seconds.append(time.perf_counter() - began)
-    return {"seconds": seconds, "losses": losses, "beforehand_s": beforehand, "peak_bytes": peak_bytes(), "precision": precision}
+    peak = peak_bytes()
+    timed = range(WARM_UP, len(asked["steps"]))
+    return {"seconds": seconds, "losses": losses, "beforehand_s": ours.beforehand_s, "peak_bytes": peak,
+            "precision": ours.precision,
+            "ceiling_share": sum(map(ours.products, timed)) / ours.ceiling / sum(seconds[WARM_UP:])}
 
 
 def _task(asked: dict[str, Any], policy: Any) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interruption import InterruptedOnce
 
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.loader import collate
@@ -97,25 +98,14 @@ def test_a_run_that_is_killed_ends_with_the_same_best_weights(project: Project, 
     with monkeypatch.context() as patch:
         patch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", 1e9 if "without" in dies else 0.0)
         if dies == "before the artifact":
-            patch.setattr(stage, "save_policy", _dying(0, stage.save_policy))
+            patch.setattr(stage, "save_policy", InterruptedOnce(stage.save_policy, 0))
         else:
-            patch.setattr(fitting, "update", _dying(6 if dies == "in step 7" else 9, fitting.update))
+            patch.setattr(fitting, "update", InterruptedOnce(fitting.update, 6 if dies == "in step 7" else 9))
         with pytest.raises(InterruptedError):
             sft(project, config)
     assert project.artifacts() == []
     made = sft(project, config)
     assert made.manifest.files == undisturbed.manifest.files and made.manifest.facts == undisturbed.manifest.facts
-
-
-def _dying(after: int, function: Any) -> Any:
-    left = [after]
-
-    def failing(*arguments: Any) -> Any:
-        if left[0] == 0:
-            raise InterruptedError
-        left[0] -= 1
-        return function(*arguments)
-    return failing
 
 
 def test_prompts_that_are_nearly_the_same_are_kept_out_together() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from interruption import InterruptedOnce
 
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.loader import collate
@@ -171,18 +172,9 @@ def test_an_interrupted_run_draws_the_same_again(project: Project, tmp_path: Pat
     config = ask(**WAYS[way], epochs=4)
     undisturbed = sft(Project.init(tmp_path / "other"), config)
     monkeypatch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", 0.0)
-    update, left = fitting.update, [3]
-
-    def failing(*arguments: Any) -> dict[str, float]:
-        if left[0] == 0:
-            raise InterruptedError
-        left[0] -= 1
-        return update(*arguments)
-
-    monkeypatch.setattr(fitting, "update", failing)
+    monkeypatch.setattr(fitting, "update", InterruptedOnce(fitting.update, after=3))
     with pytest.raises(InterruptedError):
         sft(project, config)
-    left[0] = 10**6
     assert sft(project, config).manifest.files == undisturbed.manifest.files
 
 

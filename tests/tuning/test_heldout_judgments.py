@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from interruption import InterruptedOnce
 
 from tutelage.data.fingerprints import prompt_key
 from tutelage.errors import DataError
@@ -73,22 +74,11 @@ def test_pairs_stop_early_and_resume_to_the_same_best(project: Project, tmp_path
     assert facts["steps"] == facts["best_step"] + 2 and facts["heldout_loss"] < math.log(2)
     with monkeypatch.context() as patch:
         patch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", 0.0)
-        patch.setattr(fitting, "update", _dying(facts["best_step"] + 1, fitting.update))
+        patch.setattr(fitting, "update", InterruptedOnce(fitting.update, facts["best_step"] + 1))
         with pytest.raises(InterruptedError):
             preference_stage(project, config, terms)
     made = preference_stage(project, config, terms)
     assert made.manifest.files == undisturbed.manifest.files and made.manifest.facts == facts
-
-
-def _dying(after: int, function: Any) -> Any:
-    left = [after]
-
-    def failing(*arguments: Any) -> Any:
-        if left[0] == 0:
-            raise InterruptedError
-        left[0] -= 1
-        return function(*arguments)
-    return failing
 
 
 def test_kept_out_thumbs_of_one_kind_are_refused_with_what_to_do(project: Project, ask: Any, terms: list[Preference]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from interruption import InterruptedOnce
 from torch import Tensor
 
 from tutelage.data.chat import ChatTemplate, Rendered
@@ -219,20 +220,12 @@ def test_an_interrupted_run_goes_on_to_the_same_model(project: Project, tmp_path
     config = ask(loss=loss, adapter=adapter, batch_tokens=80, max_length=80, epochs=3)
     undisturbed = preference_stage(Project.init(tmp_path / "other"), config)
     monkeypatch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", 0.0)
-    step, left = fitting.update, [4]
-
-    def failing(*arguments: Any) -> dict[str, float]:
-        if left[0] == 0:
-            raise InterruptedError
-        left[0] -= 1
-        return step(*arguments)
-
-    monkeypatch.setattr(fitting, "update", failing)
+    update = InterruptedOnce(fitting.update, after=4)
+    monkeypatch.setattr(fitting, "update", update)
     with pytest.raises(InterruptedError):
         preference_stage(project, config)
-    left[0] = 10**6
     made = preference_stage(project, config)
-    assert 10**6 - left[0] == made.manifest.facts["steps"] - 4
+    assert update.calls == made.manifest.facts["steps"]
     assert made.manifest.files == undisturbed.manifest.files and made.manifest.facts == undisturbed.manifest.facts
     assert not (next(project.runs.iterdir()) / reference.FILE).exists()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from interruption import InterruptedOnce
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tutelage.data.documents import windows
@@ -160,18 +161,9 @@ def test_an_interrupted_run_goes_on_to_the_same_model(project: Project, tmp_path
     config = ask(model="scratch:llama", patience=50, evaluate_every=3)
     undisturbed = pretrain(Project.init(tmp_path / "other"), config)
     monkeypatch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", 0.0)
-    update, left = fitting.update, [5]
-
-    def failing(*arguments: Any) -> dict[str, float]:
-        if left[0] == 0:
-            raise InterruptedError
-        left[0] -= 1
-        return update(*arguments)
-
-    monkeypatch.setattr(fitting, "update", failing)
+    monkeypatch.setattr(fitting, "update", InterruptedOnce(fitting.update, after=5))
     with pytest.raises(InterruptedError):
         pretrain(project, config)
-    left[0] = 10**6
     made = pretrain(project, config)
     assert made.manifest.files == undisturbed.manifest.files and made.manifest.facts == undisturbed.manifest.facts
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from interruption import InterruptedOnce
 from transformers import AutoModelForCausalLM
 
 from tutelage.data.chat import ChatTemplate
@@ -186,21 +187,13 @@ def test_an_interrupted_run_goes_on_to_the_same_model(project: Project, tmp_path
     config = ask(epochs=4, batch_tokens=64, max_length=64, precision="bf16")
     undisturbed = sft(Project.init(tmp_path / "other"), config)
     monkeypatch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", 0.0)
-    update, left = fitting.update, [5]
-
-    def failing(*arguments: Any) -> dict[str, float]:
-        if left[0] == 0:
-            raise InterruptedError
-        left[0] -= 1
-        return update(*arguments)
-
-    monkeypatch.setattr(fitting, "update", failing)
+    update = InterruptedOnce(fitting.update, after=5)
+    monkeypatch.setattr(fitting, "update", update)
     with pytest.raises(InterruptedError):
         sft(project, config)
     assert project.artifacts() == []
-    left[0] = 10**6
     made = sft(project, config)
-    assert left[0] == 10**6 - (made.manifest.facts["steps"] - 5)
+    assert update.calls == made.manifest.facts["steps"]
     assert made.manifest.files == undisturbed.manifest.files and made.manifest.facts == undisturbed.manifest.facts
 
 

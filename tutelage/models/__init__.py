@@ -1,0 +1,3 @@
+from tutelage.models.allocation import share_one_heap
+
+share_one_heap()

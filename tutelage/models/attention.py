@@ -68,12 +68,12 @@ class Segments:
             for slot, (start, end) in zip(self.slots, self.spans, strict=True):
                 self.store.write_prompt(layer, slot, k[0, :, start:end], v[0, :, start:end])
         pieces = []
-        for (start, end), prefix in zip(self.spans, self.prefix, strict=True):
-            keys, values = k[:, :, start:end], v[:, :, start:end]
+        queries, keys, values = (_cut(each, self.spans) for each in (q, k, v))
+        for segment, prefix in enumerate(self.prefix):
+            own_k, own_v = keys[segment], values[segment]
             if prefix >= 0:
-                a, b = self.spans[prefix]
-                keys, values = torch.cat((k[:, :, a:b], keys), dim=2), torch.cat((v[:, :, a:b], values), dim=2)
-            pieces.append(_causal(q[:, :, start:end], keys, values, scaling, window, softcap))
+                own_k, own_v = torch.cat((keys[prefix], own_k), dim=2), torch.cat((values[prefix], own_v), dim=2)
+            pieces.append(_causal(queries[segment], own_k, own_v, scaling, window, softcap))
         return torch.cat(pieces, dim=2)
 
 
@@ -86,8 +86,13 @@ class TwoSided:
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float | None,
                window: int | None, softcap: float | None) -> Tensor:
         assert window is None and softcap is None, "no encoder of models.classifier has either"
-        return torch.cat([F.scaled_dot_product_attention(q[:, :, a:b], k[:, :, a:b], v[:, :, a:b], scale=scaling)
-                          for a, b in self.spans], dim=2)
+        segments = zip(*(_cut(each, self.spans) for each in (q, k, v)), strict=True)
+        return torch.cat([F.scaled_dot_product_attention(*segment, scale=scaling) for segment in segments], dim=2)
+
+
+def _cut(tensor_1HND: Tensor, spans: Sequence[tuple[int, int]]) -> tuple[Tensor, ...]:
+    """A piece for each span, end to end. Not by slices: the gradient of each would be as large as the whole."""
+    return tensor_1HND.split([end - start for start, end in spans], dim=2)
 
 
 def _causal(q: Tensor, k: Tensor, v: Tensor, scaling: float | None, window: int | None, softcap: float | None) -> Tensor:

@@ -11,7 +11,6 @@ order of the items, and gradients are added in that order.
 from __future__ import annotations
 
 import copy
-import ctypes
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -25,7 +24,6 @@ from tutelage.runs.meter import measuring
 from tutelage.runs.meter import threads as meter_of_threads
 
 MOST = 2      # lanes; each needs the memory of its own micro-batch
-_M_ARENA_MAX = -8      # malloc.h
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -35,22 +33,11 @@ def lanes_here(device: torch.device) -> int:
     return min(MOST, torch.get_num_threads()) if device.type == "cpu" else 1
 
 
-def share_one_heap() -> None:
-    """Let all threads of this process take memory from one heap: glibc else gives each lane a heap of its own, which keeps
-    what was freed in it (docs/LOG.md)."""
-    try:
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
-    except (OSError, AttributeError):      # another libc
-        return
-
-
 class Lanes:
     """Runs work on several items at once. With one lane everything happens in the calling thread, on the policy itself."""
 
     def __init__(self, policy: Policy, count: int = 1) -> None:
         self.count = count
-        if count > 1:
-            share_one_heap()
         self.policies = [policy] if count == 1 else [_alias(policy) for _ in range(count)]
         self._turns = _Turns()
         self._take: Callable[[str, Tensor], None] = lambda name, gradient: None
