@@ -61,7 +61,7 @@ def draw_campaign(page: Any, url: str, name: str, models: list[str], prompts: st
     page.locator("details").evaluate_all("every => every.forEach((details) => { details.open = true; })")
     page.select_option("[name=models]", models)
     page.fill("[name=typed]", prompts)
-    for field, value in {"draws": "1", "tokens": "8", **fields}.items():
+    for field, value in {"draws": "2", "tokens": "8", **fields}.items():
         page.fill(f"[name={field}]", value)
     page.click("#new-campaign > button")
     page.wait_for_url(lambda address: "/drawings/" in address)

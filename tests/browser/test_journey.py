@@ -46,7 +46,7 @@ def improve(studio: StudioProcess, prompts: Path) -> str:
     prompts.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in PROMPTS[:4]), encoding="utf-8")
     reward = command(studio, "reward", "--model", "tiny", "--data", "feedback", "--name", "taste", "--precision", "fp32")
     better = command(studio, "rl", "--algorithm", "reinforce", "--policy", "tiny", "--reward", reward["artifact"], "--prompts",
-                     str(prompts), "--name", "better", "--steps", "1", "--prompts-per-step", "4", "--per-prompt", "2",
+                     str(prompts), "--name", "second-round", "--steps", "1", "--prompts-per-step", "4", "--per-prompt", "2",
                      "--max-new-tokens", "8", "--precision", "fp32")
     assert reward["artifact"] == "reward/taste@1"
     return str(better["artifact"])
@@ -113,7 +113,7 @@ def test_a_round_of_the_loop(studio: StudioProcess, person: Callable[..., Any], 
     ann = annotators["Ann"]
     with ann.expect_response(lambda response: f"/api/campaigns/{second}/tasks" in response.url) as tasks:
         begin(ann, studio.url, second)
-    assert policy not in ann.content() + tasks.value.text() and "better" not in ann.content() + tasks.value.text()
+    assert policy not in ann.content() + tasks.value.text() and "second-round" not in ann.content() + tasks.value.text()
     for _ in range(3):
         decide(ann, "3")
     all_saved(ann)

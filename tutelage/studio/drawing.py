@@ -240,12 +240,13 @@ def progress(project: Project, drawing: Drawing) -> Progress:
 
 
 def _words(draft: Draft, model: str, prompts: str, number: int) -> list[str]:
-    """The command that draws from one model. The artifact's name is made of the campaign's, which may be in any script."""
+    """The command that draws from one model, each with a seed of its own: by one seed, models that are much alike say much
+    the same, and there is nothing to compare. The artifact's name is made of the campaign's, which may be in any script."""
     chunk = max(1, ROWS_AT_ONCE // int(draft.draws))
     limit = ["--limit", draft.limit] if draft.limit else []
     return ["sample", "--model", model, "--prompts", prompts, "--name", f"campaign-{record_id(draft.name)[:8]}-{number + 1}",
             "--per-prompt", draft.draws, "--max-new-tokens", draft.tokens, "--temperature", draft.temperature, *limit,
-            "--chunk-prompts", str(chunk), "--seed", draft.seed]
+            "--chunk-prompts", str(chunk), "--seed", str(int(draft.seed) + number)]
 
 
 def _born(pid: int) -> float:
