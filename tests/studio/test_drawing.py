@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -25,10 +26,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def at_home(monkeypatch: pytest.MonkeyPatch, tiny_directory: Path, tmp_path: Path) -> None:
     """Where the processes that the studio starts find the package and the tiny model."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("TUTELAGE_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(tiny_directory, tmp_path / "cache/models/tiny")
 
 
 def draft(**changed: Any) -> Draft:
@@ -87,7 +89,8 @@ def test_a_model_that_cannot_be_loaded_is_told_and_tried_again(browser: Visit, s
     ({"name": ""}, "needs a name"), ({"typed": ""}, "choose the prompts"), ({"draws": "0"}, "responses a prompt"),
     ({"draws": "1"}, "2 different responses; 1"), ({"temperature": "0"}, "2 different responses; 1"),
     ({"temperature": "hot"}, "temperature"), ({"tokens": "x"}, "tokens"), ({"kind": "demonstration"}, "shows no responses"),
-    ({"overlap": "0"}, "people an item")])
+    ({"overlap": "0"}, "people an item"), ({"models": ["hf:org/name"]}, "is no model of this project"),
+    ({"prompts": "/etc/hostname"}, "is no data set of this project")])
 def test_what_cannot_become_a_campaign_is_not_drawn_for(browser: Visit, project: Project, changed: dict[str, Any],
                                                         words: str) -> None:
     answer = browser("lead").post("/campaigns/new", fields(**changed))

@@ -29,8 +29,7 @@ from tutelage.errors import DataError, TutelageError
 from tutelage.messages import record_id
 from tutelage.project import Project
 from tutelage.store import Store
-from tutelage.studio import new_campaign
-from tutelage.studio.items import typed
+from tutelage.studio import items, new_campaign
 from tutelage.studio.new_campaign import Draft
 
 State = Literal["waiting", "drawing", "done", "failed", "stopped"]
@@ -86,6 +85,10 @@ class Drawings:
         """
         new_campaign.check(self.store, draft)
         new_campaign.check_drawing(draft)
+        if draft.prompts:
+            items.check_offered(self.project, draft.prompts)
+        if unknown := sorted(set(draft.models) - set(items.models(self.project))):
+            raise DataError(f"{unknown[0]!r} is no model of this project.")
         id = record_id("drawing", draft.name, now)
         prompts = draft.prompts or str(self._write_prompts(id, draft))
         words = tuple(tuple(_words(draft, model, prompts, number)) for number, model in enumerate(draft.models))
@@ -195,7 +198,7 @@ class Drawings:
 
     def _write_prompts(self, id: str, draft: Draft) -> Path:
         path = self.folder / id / "prompts.jsonl"
-        rows = [{"id": prompt.id, "prompt": prompt.messages[0].text, "kind": prompt.kind} for prompt in typed(draft.typed)]
+        rows = [{"id": prompt.id, "prompt": prompt.messages[0].text, "kind": prompt.kind} for prompt in items.typed(draft.typed)]
         with disk.writing(path, "nothing was begun"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

@@ -112,9 +112,8 @@ def create(store: Store, project: Project, draft: Draft, lead: str, now: float) 
     Raises:
         DataError, ArtifactError, StoreError: if a field makes no sense, or the sources hold nothing to ask.
     """
-    kind = kinds.kind(draft.kind)
-    settings = _settings(draft)
-    Asked.of(settings)
+    check(store, draft)
+    kind, settings = kinds.kind(draft.kind), _settings(draft)
     seed = _number("seed", draft.seed, 0, 2**31 - 1)
     limit = _number("prompts", draft.limit or "0", 0, items.MOST_PROMPTS)
     prompts, samples = items.read(project, draft.sources, limit)
