@@ -182,7 +182,8 @@ class Ours:
         self.lanes = Lanes(policy, lanes or lanes_here(policy.device))
         self.masters = Masters(policy, Optimizer(lr=asked["lr"], warmup_fraction=0.0, schedule="constant"), len(asked["steps"]),
                                self.lanes)
-        self.steps = [micro_batches(step, self.task.lengths, TUNED_TOKENS, self.lanes.count) for step in asked["steps"]]
+        self.steps = [micro_batches(step, self.task.lengths, TUNED_TOKENS, self.lanes.count, self.task.opening)
+                      for step in asked["steps"]]
         began = time.perf_counter()
         if asked["work"] == "dpo":
             self._remember_reference()

@@ -135,10 +135,13 @@ def test_micro_batches_for_lanes_are_even_within_the_budget_together_and_whole()
         sizes = [sum(lengths[row] for row in part) for part in parts]
         assert sorted(row for part in parts for row in part) == rows
         if lanes > 1:
-            assert len(parts) % lanes == 0 and max(sizes) <= budget // lanes and max(sizes) - min(sizes) <= max(lengths)
+            assert len(parts) % lanes == 0 and sum(sorted(sizes)[-lanes:]) <= budget and max(sizes) - min(sizes) <= max(lengths)
         assert all(part == sorted(part) for part in parts)
     assert micro_batches([3, 1], [5, 900, 5, 700], 100, 2) == [[1], [3]]      # over the budget: alone
     assert micro_batches([0], [5], 100, 2) == [[0]]
+    assert micro_batches([0, 1, 2, 3, 4], [90, 45, 45, 40, 40], 300, 2) == [[0, 3], [1, 2, 4]]
+    assert micro_batches([0, 1, 2, 3, 4], [90, 45, 45, 40, 40], 300, 2, opening=30) == [[0], [1, 2, 3, 4]]
+    assert micro_batches([0, 1, 2], [60, 20, 15], 100, 2) == [[0], [1, 2]]      # uneven, and within the budget together
 
 
 def test_rows_are_drawn_by_weight_afresh_each_epoch_and_the_same_in_every_process():

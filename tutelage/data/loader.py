@@ -95,8 +95,8 @@ class Schedule:
     """
 
     def __init__(self, lengths: Sequence[int], seed: int, epochs: int, batch_tokens: int, micro_tokens: int,
-                 lanes: int = 1, weights: Sequence[float] | None = None) -> None:
-        self.lengths, self.micro_tokens, self.lanes = list(lengths), micro_tokens, lanes
+                 lanes: int = 1, weights: Sequence[float] | None = None, opening: int = 0) -> None:
+        self.lengths, self.micro_tokens, self.lanes, self.opening = list(lengths), micro_tokens, lanes, opening
         packed = [min(length, batch_tokens) for length in lengths]
         by_epoch = [epoch_batches(packed, seed, epoch, batch_tokens, weights=weights) for epoch in range(epochs)]
         self.batches = [batch for batches in by_epoch for batch in batches]
@@ -109,7 +109,7 @@ class Schedule:
         """The rows of a step in parts that are in memory one after the other, or as many at once as there are lanes: what a
         step trains on is never changed by how much memory there is.
         """
-        return micro_batches(self.batches[step], self.lengths, self.micro_tokens, self.lanes)
+        return micro_batches(self.batches[step], self.lengths, self.micro_tokens, self.lanes, self.opening)
 
     def size(self, rows: Sequence[int]) -> int:
         """Tokens of these rows."""
@@ -120,26 +120,33 @@ class Schedule:
         return max((rows for step in range(len(self)) for rows in self.micro(step)), key=self.size)
 
 
-def micro_batches(rows: Sequence[int], lengths: Sequence[int], token_budget: int, lanes: int) -> list[list[int]]:
-    """`rows` in parts, of which any `lanes` have at most `token_budget` tokens together; a row that has more stands alone."""
+def micro_batches(rows: Sequence[int], lengths: Sequence[int], token_budget: int, lanes: int,
+                  opening: int = 0) -> list[list[int]]:
+    """`rows` in parts, of which any `lanes` have at most `token_budget` tokens together; a row that has more stands alone.
+    Of the `opening` of all rows a part has one, so with more lanes than one parts are even without it.
+    """
     if lanes == 1:
         return cut_by_tokens(rows, lengths, token_budget)
-    budget, parts = max(1, token_budget // lanes), lanes
+    parts = lanes
     while True:
-        dealt = deal(rows, lengths, parts)
-        if parts >= len(rows) or all(len(part) == 1 or sum(lengths[row] for row in part) <= budget for part in dealt):
+        dealt = deal(rows, lengths, parts, opening)
+        sizes = [sum(lengths[row] for row in part) for part in dealt]
+        within = sum(sorted(sizes)[-lanes:]) <= token_budget
+        if parts >= len(rows) or within or all(len(part) == 1 or size <= max(1, token_budget // lanes)
+                                               for part, size in zip(dealt, sizes, strict=True)):
             return dealt
         parts += lanes
 
 
-def deal(rows: Sequence[int], lengths: Sequence[int], parts: int) -> list[list[int]]:
-    """`rows` dealt to at most `parts` parts of nearly equal tokens, the longest first; in a part they keep their order."""
+def deal(rows: Sequence[int], lengths: Sequence[int], parts: int, opening: int = 0) -> list[list[int]]:
+    """`rows` dealt to at most `parts` parts of nearly equal tokens, the longest first; in a part they keep their order. The
+    `opening` of a row counts nothing."""
     dealt: list[list[int]] = [[] for _ in range(parts)]
     sizes = [0] * parts
     for place in sorted(range(len(rows)), key=lambda place: (-lengths[rows[place]], place)):
         part = sizes.index(min(sizes))
         dealt[part].append(place)
-        sizes[part] += lengths[rows[place]]
+        sizes[part] += lengths[rows[place]] - opening
     return [[rows[place] for place in sorted(part)] for part in dealt if part]
 
 
@@ -158,10 +165,17 @@ def cut_by_tokens(rows: Sequence[int], lengths: Sequence[int], token_budget: int
 
 def collate(rows: Sequence[Rendered], share: bool = True) -> TokenBatch:
     """B rows laid end to end; with `share`, what all of them begin with (a system message) is computed once."""
-    common = _common_prefix([row.ids for row in rows]) if share and len(rows) > 1 else 0
-    common = min(common, *(row.response_mask.index(True) for row in rows if True in row.response_mask), common)
-    lengths = [common] * len(rows) if common >= WORTH_SHARING else None
+    lengths = [common] * len(rows) if share and (common := opening_of(rows)) else None
     return TokenBatch.pack([row.ids for row in rows], [row.response_mask for row in rows], lengths)
+
+
+def opening_of(rows: Sequence[Rendered]) -> int:
+    """How many ids all of `rows` begin with, where that is worth sharing: before the first label, and never a whole row."""
+    if len(rows) < 2:
+        return 0
+    common = _common_prefix([row.ids for row in rows])
+    common = min(common, *(row.response_mask.index(True) for row in rows if True in row.response_mask), common)
+    return common if common >= WORTH_SHARING else 0
 
 
 def _common_prefix(sequences: Sequence[tuple[int, ...]]) -> int:

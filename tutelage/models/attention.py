@@ -86,7 +86,7 @@ class TwoSided:
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float | None,
                window: int | None, softcap: float | None) -> Tensor:
         assert window is None and softcap is None, "no encoder of models.classifier has either"
-        segments = zip(*(_cut(each, self.spans) for each in (q, k, v)), strict=True)
+        segments = zip(_cut(q, self.spans), _cut(k, self.spans), _cut(v, self.spans), strict=True)
         return torch.cat([F.scaled_dot_product_attention(*segment, scale=scaling) for segment in segments], dim=2)
 
 

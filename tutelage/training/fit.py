@@ -49,6 +49,7 @@ class Task(Objective, Protocol):
     """Rows to learn from, and the loss on them."""
 
     lengths: Sequence[int]                   # tokens of each row, a shared prompt counted once
+    opening: int = 0                         # tokens that all rows begin with, and a micro-batch computes once
     label: str                               # the stage's name beside its progress
     shown: tuple[str, ...] = ("loss",)       # metrics beside it
     row_weights: Sequence[float] | None = None      # how often each row stands in an epoch; None is once
@@ -90,7 +91,7 @@ def fit(stage: str, policy: Policy, task: Task, config: Settings, run: Run, held
     """
     lanes = Lanes(policy, 1 if config.adapter.dropout else lanes_here(policy.device))     # what is dropped is drawn in one order
     schedule = Schedule(task.lengths, config.seed, config.epochs, config.batch_tokens, config.micro_tokens, lanes.count,
-                        task.row_weights)
+                        task.row_weights, task.opening)
     largest = schedule.largest()
 
     def optimizer() -> Masters:

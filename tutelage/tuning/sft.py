@@ -19,7 +19,7 @@ from tutelage.data.balance import WEIGHTS
 from tutelage.data.chat import ChatTemplate, Rendered
 from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
 from tutelage.data.fingerprints import prompt_key
-from tutelage.data.loader import collate
+from tutelage.data.loader import collate, opening_of
 from tutelage.data.template import TaggedTemplate
 from tutelage.data.truncation import Truncation, fit_all
 from tutelage.data.usage import write_used
@@ -62,6 +62,7 @@ class Conversations(NegativeLogLikelihood, Task):
         self.names, self.rows, self.varied = list(rows), list(rows.values()), varied or Varied()
         self.share = share and not self.varied.by_row
         self.lengths = [len(row.ids) for row in self.rows]
+        self.opening = opening_of(self.rows) if self.share else 0
         self.step = BEFORE
 
     def begin(self, step: int) -> None:
