@@ -108,6 +108,8 @@ def test_a_round_of_the_loop(studio: StudioProcess, person: Callable[..., Any], 
     policy = improve(studio, tmp_path / "prompts.jsonl")
     at_night = person(**PHONE_AT_NIGHT)
     sign_in(at_night, studio.url, "lea")
+    at_night.click('button[name=language][value="zh-CN"]')             # her account has the language of her first visit
+    at_night.wait_for_selector('html[lang="zh-CN"]')
     second = draw_campaign(at_night, studio.url, "第二轮", ["tiny", policy], "\n".join(PROMPTS[:3]))
     assert "第二轮" in at_night.inner_text("h1") and "进行中" in at_night.inner_text("h1")
     ann = annotators["Ann"]
