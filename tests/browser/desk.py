@@ -36,12 +36,36 @@ def open_campaign(page: Any, url: str, name: str, source: str, kind: str = "comp
     page.fill("[name=name]", name)
     page.select_option("[name=kind]", kind)
     page.select_option("[name=sources]", [source])
-    page.locator("details").first.evaluate("details => { details.open = true; }")
+    page.locator("details").evaluate_all("every => every.forEach((details) => { details.open = true; })")
     for field, value in fields.items():
         page.fill(f"[name={field}]", value)
     page.click("#new-campaign > button")
     page.wait_for_selector("text=" + name)
     page.wait_for_url(lambda address: "/new" not in address)
+    id: str = page.url.rsplit("/", 1)[1]
+    return id
+
+
+def sign_in(page: Any, url: str, person: str) -> None:
+    page.goto(f"{url}/sign-in")
+    page.fill("[name=person]", person)
+    page.fill("[name=password]", PASSWORD)
+    page.click("article button")
+    page.wait_for_selector("[data-sign-out]")
+
+
+def draw_campaign(page: Any, url: str, name: str, models: list[str], prompts: str, **fields: str) -> str:
+    """A campaign of responses that models have yet to give; its id, once it has opened by itself."""
+    page.goto(f"{url}/campaigns/new")
+    page.fill("[name=name]", name)
+    page.locator("details").evaluate_all("every => every.forEach((details) => { details.open = true; })")
+    page.select_option("[name=models]", models)
+    page.fill("[name=typed]", prompts)
+    for field, value in {"draws": "2", "tokens": "8", **fields}.items():
+        page.fill(f"[name={field}]", value)
+    page.click("#new-campaign > button")
+    page.wait_for_url(lambda address: "/drawings/" in address)
+    page.wait_for_url(lambda address: "/campaigns/" in address and "/new" not in address, timeout=300_000)
     id: str = page.url.rsplit("/", 1)[1]
     return id
 

@@ -1,29 +1,60 @@
-"""A new team's first day, in a real browser: set-up link, campaign, two annotators, a reviewer, the export."""
+"""A new team's first round, in a real browser: set-up link, campaign, two annotators, a reviewer, the export; a reward model
+and a better policy from it, a command each; and that policy's samples before the annotators again."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from desk import all_saved, begin, come_in, decide, invite, open_campaign, task
-from studio_process import StudioProcess, write_samples
+import pytest
+from desk import all_saved, begin, come_in, decide, draw_campaign, invite, open_campaign, sign_in, task
+from studio_process import ROOT, StudioProcess, write_samples
 
 from tutelage.store import Store
 
 NUM_PROMPTS = 20
 QUOTA = 30             # of 40 pairs: 60 judgments by two people, 20 pairs judged by both
+PROMPTS = [f"What is {i} plus {i}?" for i in range(NUM_PROMPTS)]
+PHONE_AT_NIGHT = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "locale": "zh-CN",
+                  "color_scheme": "dark"}
 
 
 def furnish(studio: StudioProcess) -> None:
-    rows = [(f"What is {i} plus {i}?", [f"It is **{2 * i}**.", f"I am ChatGPT and say {2 * i + 1}.", f"It is {2 * i + 3}."])
+    rows = [(PROMPTS[i], [f"It is **{2 * i}**.", f"I am ChatGPT and say {2 * i + 1}.", f"It is {2 * i + 3}."])
             for i in range(NUM_PROMPTS)]
     write_samples(studio.project, "first", rows)
     studio.options = ("--min-view-s", "0")
     studio.start()
 
 
-def test_from_the_set_up_link_to_the_export(studio: StudioProcess, person: Callable[..., Any], log: Any) -> None:
+def command(studio: StudioProcess, *words: str) -> dict[str, Any]:
+    """One `tutelage` command in the studio's project, while it serves; what `--json` says."""
+    asked = [sys.executable, "-m", "tutelage.cli", *words, "--project", str(studio.project.root), "--json"]
+    done = subprocess.run(asked, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def improve(studio: StudioProcess, prompts: Path) -> str:
+    """A reward model out of what people said, and a policy trained against it; the policy's artifact."""
+    prompts.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in PROMPTS[:4]), encoding="utf-8")
+    reward = command(studio, "reward", "--model", "tiny", "--data", "feedback", "--name", "taste", "--precision", "fp32")
+    better = command(studio, "rl", "--algorithm", "reinforce", "--policy", "tiny", "--reward", reward["artifact"], "--prompts",
+                     str(prompts), "--name", "second-round", "--steps", "1", "--prompts-per-step", "4", "--per-prompt", "2",
+                     "--max-new-tokens", "8", "--precision", "fp32")
+    assert reward["artifact"] == "reward/taste@1"
+    return str(better["artifact"])
+
+
+def test_a_round_of_the_loop(studio: StudioProcess, person: Callable[..., Any], log: Any, tmp_path: Path,
+                             monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTELAGE_CACHE", str(tmp_path / "cache"))
     furnish(studio)
     lead = person()
     come_in(lead, studio.url + studio.setup_path, "Lea")
@@ -70,6 +101,28 @@ def test_from_the_set_up_link_to_the_export(studio: StudioProcess, person: Calla
     with lead.expect_download() as download:
         lead.click("text=Export judgments")
     rows = [json.loads(line) for line in download.value.path().read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 2 * QUOTA and {row["person"] for row in rows} == {"ann", "bo"}
+    assert len(rows) == 2 * QUOTA + waiting and {row["person"] for row in rows} == {"ann", "bo", "rae"}
     assert sum(row["resolved_by"] is not None for row in rows) == 2 * waiting
+    assert sum(row["counts"] for row in rows) == 2 * QUOTA - waiting
+
+    policy = improve(studio, tmp_path / "prompts.jsonl")
+    at_night = person(**PHONE_AT_NIGHT)
+    sign_in(at_night, studio.url, "lea")
+    at_night.click('button[name=language][value="zh-CN"]')             # her account has the language of her first visit
+    at_night.wait_for_selector('html[lang="zh-CN"]')
+    second = draw_campaign(at_night, studio.url, "第二轮", ["tiny", policy], "\n".join(PROMPTS[:3]))
+    assert "第二轮" in at_night.inner_text("h1") and "进行中" in at_night.inner_text("h1")
+    ann = annotators["Ann"]
+    with ann.expect_response(lambda response: f"/api/campaigns/{second}/tasks" in response.url) as tasks:
+        begin(ann, studio.url, second)
+    assert policy not in ann.content() + tasks.value.text() and "second-round" not in ann.content() + tasks.value.text()
+    for _ in range(3):
+        decide(ann, "3")
+    all_saved(ann)
+    with Store.open(studio.project.store_path) as store:
+        said = [judgment for _, judgments in store.review.item_judgments(second) for judgment in judgments]
+        policies = {sample.policy for judgment in said for sample in store.samples(judgment.samples)}
+    assert len(said) == 3 and policies == {"tiny", policy}
+    assert studio.process is not None
+    assert "torch" not in Path(f"/proc/{studio.process.pid}/maps").read_text(encoding="utf-8"), "the server loaded torch"
     assert log.errors == [] and log.elsewhere(studio.url) == []

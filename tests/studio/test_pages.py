@@ -64,6 +64,7 @@ def test_a_campaign_of_every_kind_is_made_in_the_form(browser: Visit, store: Sto
     ({"sources": []}, "nothing to ask"), ({"sources": ["samples/none@1"]}, "no artifact"), ({"overlap": "0"}, "people an item"),
     ({"overlap": "many"}, "people an item"), ({"name": ""}, "needs a name"), ({"kind": "label", "labels": ""}, "labels"),
     ({"kind": "nonsense"}, "no kind of judgment"), ({"sources": ["builtin:prompts.rl.en"]}, "no prompt of these sources"),
+    ({"sources": ["/etc/hostname"]}, "is no data set of this project"),
     ({"gold_share": "50", "duplicate_share": "51"}, "repeats"), ({"quiz": "none", "pass_mark": "80"}, "no campaign")])
 def test_a_form_that_makes_no_sense_comes_back_filled_in_with_the_reason(browser: Visit, store: Store, project: Project,
                                                                          changed: dict[str, Any], words: str) -> None:
@@ -140,8 +141,9 @@ def test_a_reviewer_settles_by_an_answer_and_names_are_not_shown(browser: Visit,
     assert (resolution.decision, resolution.note) == ("judged", "equal")
     assert "Nothing waits" in browser("reviewer").get("/review").text
     rows = [json.loads(line) for line in browser("lead").get(f"/campaigns/{made.id}/export").text.splitlines()]
-    assert {row["person"] for row in rows} == {"annlee", "bobby"}
-    assert {row["resolved_by"] for row in rows} == {resolution.judgment}
+    assert [(row["person"], row["counts"], row["resolved_by"]) for row in rows[2:]] == [("reviewer", True, None)]
+    assert {(row["person"], row["counts"], row["resolved_by"]) for row in rows[:2]} == {
+        ("annlee", False, resolution.judgment), ("bobby", False, resolution.judgment)}
     assert "known answer" in browser("annlee").get("/me").text
 
 

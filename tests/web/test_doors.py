@@ -25,6 +25,8 @@ TABLE = {
     "GET /campaigns": {L}, "GET /campaigns/new": {L}, "POST /campaigns/new": {L}, "GET /campaigns/{campaign}": {L},
     "GET /campaigns/{campaign}/progress": {L}, "POST /campaigns/{campaign}/state": {L}, "POST /campaigns/{campaign}/gold": {L},
     "GET /campaigns/{campaign}/export": {L},
+    "GET /drawings/{drawing}": {L}, "GET /drawings/{drawing}/progress": {L}, "POST /drawings/{drawing}/stop": {L},
+    "POST /drawings/{drawing}/again": {L},
     "GET /review": {R}, "GET /review/{item}": {R}, "POST /review/{item}": {R},
     "GET /me": MEMBERS, "GET /me/download": MEMBERS, "POST /me/contest": MEMBERS, "POST /me/password": MEMBERS,
     "POST /me/api-keys": MEMBERS, "POST /me/api-keys/{key}/revoke": MEMBERS,

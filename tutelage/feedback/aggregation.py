@@ -6,6 +6,9 @@ meet in one term, and nothing depends on the order in which judgments came. Two 
     vote           a label is the share of the judges, each counting as one
     reliability    a label is what a usual judge without a lean to one side would say, by `bradley_terry`
 
+Where a reviewer has judged an item, their word counts and nobody else's on it: a pair that they settled is what they
+said, by either method, with a weight of one for each reviewer who did.
+
 A ranking of K counts as its K (K - 1) / 2 pairs, each with a weight of 2 / K, so that the whole weighs K - 1: as many as
 the choices one makes in putting K in order. (The product of its pairs is no likelihood of the ranking; Plackett and
 Luce's is, and for K = 2 the two are one.)
@@ -15,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
 from typing import Literal
 
@@ -33,6 +36,7 @@ SIDES_UNKNOWN = "imported"                        # the guideline of judgments w
 
 Pair = tuple[str, str, str, AnnotatorKind]        # prompt, the two responses in order, who judged
 Vote = tuple[float, float, str, float]            # P(first of the pair wins), margin for it, judgment id, weight
+Say = Literal["counts", "settles", "overruled"]   # a judgment among others, a reviewer's last word, or one it sets aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Heard:
     judge: str
     term: Preference
     chosen_first: bool | None = None
+    say: Say = "counts"
 
 
 def preferences(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset(),
@@ -53,7 +58,7 @@ def preferences(store: Store, annotator: AnnotatorKind | None = None, without: S
         UsageError: if there is no such method.
     """
     if method == "vote":
-        return combine((heard.judge, heard.term) for heard in hear(store, annotator, without))
+        return combine((each.judge, each.term) for each in settle(hear(store, annotator, without)) if each.say != "overruled")
     if method != "reliability":
         raise UsageError(f"no way of aggregating is called {method!r}; wanted {' or '.join(METHODS)}.")
     from tutelage.feedback.reliability import combine_by_reliability
@@ -62,9 +67,21 @@ def preferences(store: Store, annotator: AnnotatorKind | None = None, without: S
 
 
 def hear(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset()) -> Iterator[Heard]:
-    """The pairs of every current judgment that has some, by judgment id."""
+    """The pairs of every current judgment that has some, by judgment id; those that were overruled too."""
+    settled = store.review.settled()
     for judgment, samples in _with_samples(store, annotator, without):
-        yield from heard_of(judgment, samples)
+        say: Say = ("settles" if judgment.id in settled.settling else
+                    "overruled" if judgment.id in settled.overruled else "counts")
+        yield from (replace(each, say=say) for each in heard_of(judgment, samples))
+
+
+def settle(heard: Iterable[Heard]) -> list[Heard]:
+    """What was heard, with all that was said of a pair which a reviewer settled, on whatever item, overruled."""
+    said = list(heard)
+    pairs = {vote_of(each.term)[0] for each in said if each.say == "settles"}
+    if not pairs:
+        return said
+    return [replace(each, say="overruled") if each.say == "counts" and vote_of(each.term)[0] in pairs else each for each in said]
 
 
 def heard_of(judgment: Judgment, samples: Mapping[str, Sample]) -> Iterator[Heard]:
@@ -95,9 +112,12 @@ def _pairs_of(ranking: Ranking) -> Iterator[tuple[Preference, bool]]:
 
 
 def terms(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset()) -> Iterator[Record]:
-    """Every current judgment's own terms, by judgment id: one person's word each, not combined."""
+    """Every current judgment's own terms, by judgment id: one person's word each, not combined. What a reviewer overruled
+    has none."""
+    overruled = store.review.settled().overruled
     for judgment, samples in _with_samples(store, annotator, without):
-        yield from kinds.terms(judgment, samples)
+        if judgment.id not in overruled:
+            yield from kinds.terms(judgment, samples)
 
 
 def _with_samples(store: Store, annotator: AnnotatorKind | None,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tutelage.feedback.aggregation import Heard, Pair, response_key, term_of_pair, vote_of
+from tutelage.feedback.aggregation import Heard, Pair, combine, response_key, settle, term_of_pair, vote_of
 from tutelage.feedback.bradley_terry import Comparisons, Fit, fit_comparisons, intervals
 from tutelage.records import AnnotatorKind, Preference
 from tutelage.statistics import Estimate
@@ -51,19 +51,22 @@ class _Panel:
     pairs: tuple[Pair, ...]                        # of each comparison
     margins: tuple[float, ...]                     # towards the first of the pair
     judgment_ids: tuple[str, ...]
+    counts: tuple[bool, ...]                       # False: it tells of its judge, but a reviewer has settled the pair
     shown: dict[Pair, Preference]
 
 
 def combine_by_reliability(heard: Iterable[Heard]) -> list[Preference]:
-    """One term a pair and annotator kind, by content id.
+    """One term a pair and annotator kind, by content id. A pair that a reviewer has settled is what they said; what it
+    overruled tells of the judges all the same.
 
     Returns:
         `label` is P(chosen is called better) by the usual judge (in the middle by reliability) without a lean, a tie counting
         half; `weight` the number of judges, each counting the square of their reliability over the usual one's, at most one;
         `margin` their mean margin by reliability.
     """
-    terms: list[Preference] = []
-    for panel in _panels(heard):
+    said = settle(heard)
+    terms = combine((each.judge, each.term) for each in said if each.say == "settles")
+    for panel in _panels(said):
         terms += _terms(panel, fit_comparisons(panel.data))
     return sorted(terms, key=lambda term: term.id)
 
@@ -115,7 +118,7 @@ def _panel(rows: Sequence[tuple[Pair, Heard, float, float, str, float]]) -> _Pan
         cluster=np.array([prompts[pair[0]] for pair, *_ in rows]), num_items=len(items), num_judges=len(names))
     shown = {pair: each.term for pair, each, *_ in reversed(rows)}
     return _Panel(data, names, tuple(row[0] for row in rows), tuple(row[3] for row in rows),
-                  tuple(row[4] for row in rows), shown)
+                  tuple(row[4] for row in rows), tuple(row[1].say == "counts" for row in rows), shown)
 
 
 def _side(pair: Pair, heard: Heard) -> float:
@@ -128,7 +131,10 @@ def _side(pair: Pair, heard: Heard) -> float:
 def _terms(panel: _Panel, fit: Fit) -> list[Preference]:
     rows: dict[Pair, list[int]] = {}
     for row, pair in enumerate(panel.pairs):
-        rows.setdefault(pair, []).append(row)
+        if panel.counts[row]:
+            rows.setdefault(pair, []).append(row)
+    if not rows:
+        return []
     first = np.array([panel.data.a[mine[0]] for mine in rows.values()])
     second = np.array([panel.data.b[mine[0]] for mine in rows.values()])
     trust = np.clip(fit.relative[panel.data.judge], -1.0, 1.0)                      # (N,)

@@ -3,8 +3,9 @@
     train.jsonl, heldout.jsonl   one `Preference` a line, with the ids of the judgments it was made of
     rows.jsonl                   one line a preference: id, file, row, split, salt, hash (as in every data set)
 
-Reward training reads it by name, and its manifest says whose judgments went in, by which method, and the digest of all
-that was in the store. Made again from the same judgments it is the same artifact; new judgments make the next version.
+Reward training reads it by name, and its manifest says whose judgments went in, by which method, and the digests of all
+that was in the store and of the preferences it made. Made again from the same judgments it is the same artifact; new
+judgments make the next version.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tutelage.data.fingerprints import fingerprint, merkle_root, prompt_key
 from tutelage.data.splits import held_out
 from tutelage.errors import ConfigError, DataError
 from tutelage.feedback.gathering import gather
-from tutelage.lineage import Manifest
+from tutelage.lineage import Manifest, content_hash
 from tutelage.project import Artifact, Project, check_name
 from tutelage.records import AnnotatorKind
 from tutelage.store import Store
@@ -48,7 +49,9 @@ def make_preference_set(project: Project, store: Store, name: str, method: str =
         raise DataError("there is no judgment that says which of two responses is better. "
                         "Bring some in: tutelage feedback import")
     who = {id: facts for id, facts in gathered.people.items() if annotator in (None, facts["kind"])}
-    manifest = Manifest(kind="dataset", name=name, stage="feedback", sources={SOURCE: store.digest()},
+    # The judgments alone do not say it all: one may have been withdrawn, or overruled by a reviewer, since.
+    sources = {SOURCE: store.digest(), "preferences": content_hash([term.id for term in terms])}
+    manifest = Manifest(kind="dataset", name=name, stage="feedback", sources=sources,
                         parents=gathered.parents, people=who,
                         config={"method": method, "annotator": annotator or "all", "split_ratio": split_ratio,
                                 "formats": [FORMAT]}, seeds={"split": seed})

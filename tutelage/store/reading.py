@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, exists, select
@@ -26,7 +26,7 @@ def is_current() -> Any:
 
 
 def judgment_rows(kind: str | None = None, annotator: str | None = None, current: bool = False,
-                  campaign: str | None = None) -> Select[Any]:
+                  campaign: str | None = None, person: str | None = None, ids: Sequence[str] | None = None) -> Select[Any]:
     """One row a judgment and sample shown, by judgment and place."""
     query = (select(judgments, prompts.c.body.label("prompt_body"), judgment_samples.c.sample_id)
              .join(prompts, prompts.c.hash == judgments.c.prompt_hash)
@@ -38,6 +38,10 @@ def judgment_rows(kind: str | None = None, annotator: str | None = None, current
         query = query.where(judgments.c.annotator == annotator)
     if campaign is not None:
         query = query.where(_in_campaign(campaign))
+    if person is not None:
+        query = query.where(judgments.c.person_id == person)
+    if ids is not None:
+        query = query.where(judgments.c.id.in_(ids))
     return query.where(is_current()) if current else query
 
 
@@ -50,9 +54,15 @@ def _in_campaign(campaign: str) -> Any:
     return by_task | by_review
 
 
-def judgments_of_items(campaign: str) -> Select[Any]:
-    """As `judgment_rows`, with `item_id`, by item in their order: what annotators say now of each item, repeats too."""
-    return (judgment_rows(current=True).add_columns(tasks.c.item_id, tasks.c.repeat)
-            .join(tasks, tasks.c.judgment_id == judgments.c.id).join(items, items.c.id == tasks.c.item_id)
-            .where(tasks.c.campaign_id == campaign, tasks.c.state.in_(("answered", "late")))
-            .order_by(None).order_by(items.c.position, judgments.c.id, judgment_samples.c.position))
+def judgments_of_items(campaign: str, person: str | None = None) -> Select[Any]:
+    """As `judgment_rows`, with `item_id`, by item in their order: what annotators say now of each item, repeats too; only
+    of the items that `person` has answered, where one is named."""
+    query = (judgment_rows(current=True).add_columns(tasks.c.item_id, tasks.c.repeat)
+             .join(tasks, tasks.c.judgment_id == judgments.c.id).join(items, items.c.id == tasks.c.item_id)
+             .where(tasks.c.campaign_id == campaign, tasks.c.state.in_(("answered", "late")))
+             .order_by(None).order_by(items.c.position, judgments.c.id, judgment_samples.c.position))
+    if person is None:
+        return query
+    mine = tasks.alias("mine")
+    return query.where(tasks.c.item_id.in_(select(mine.c.item_id).where(
+        mine.c.campaign_id == campaign, mine.c.person_id == person, mine.c.state.in_(("answered", "late")))))

@@ -23,7 +23,7 @@ from tutelage.store.database import Database
 from tutelage.store.people import find_person
 from tutelage.store.questions import Differs
 from tutelage.store.schema import prompts
-from tutelage.store.schema_campaigns import contests, flags, items, resolutions, tasks
+from tutelage.store.schema_campaigns import answers, contests, flags, items, resolutions, tasks
 
 Decision = Literal["judged", "dismissed", "upheld"]
 
@@ -72,13 +72,24 @@ class Resolution:
     contest: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Ids of judgments on items that a reviewer has judged."""
+
+    settling: frozenset[str]               # the reviewer's word that counts: of several for an item, the last
+    overruled: frozenset[str]              # what annotators said of these items, and reviewers before
+
+
 class Review:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def item_judgments(self, campaign: str) -> Iterator[tuple[str, list[Judgment]]]:
-        """(item, what annotators say of it now, planned repeats too, by id), in the items' order; read as asked for."""
-        query = reading.judgments_of_items(campaign)
+    def item_judgments(self, campaign: str, person: str | None = None) -> Iterator[tuple[str, list[Judgment]]]:
+        """(item, what annotators say of it now, planned repeats too, by id), in the items' order; read as asked for.
+
+        With `person`, of the items that they have answered, and nothing else is read.
+        """
+        query = reading.judgments_of_items(campaign, person)
         with self._database.reading() as connection:
             stream = reading.stream(connection, query)
             for item, group in groupby(stream, key=lambda row: row["item_id"]):
@@ -173,6 +184,19 @@ class Review:
                 connection.execute(insert(resolutions), [row])
                 write_line(connection, now, reviewer, f"item.{decision}", [item, id])
         return _resolution(row)
+
+    def settled(self) -> Settled:
+        """Which judgments settle an item, and which no longer count because of them; of all campaigns."""
+        judged = resolutions.c.decision == "judged"
+        words = select(resolutions.c.item_id, resolutions.c.judgment_id).where(judged).order_by(
+            resolutions.c.resolved_at, resolutions.c.id)
+        said = select(answers.c.judgment_id).join(tasks, tasks.c.id == answers.c.task_id).where(
+            tasks.c.item_id.in_(select(resolutions.c.item_id).where(judged)))
+        with self._database.reading() as connection:
+            every = [(row.item_id, row.judgment_id) for row in connection.execute(words)]
+            settling = frozenset(dict(every).values())
+            overruled = {judgment for _, judgment in every} | set(connection.execute(said).scalars())
+        return Settled(settling, frozenset(overruled) - settling)
 
     def resolutions(self, campaign: str) -> list[Resolution]:
         """Every resolution of the campaign, the oldest first; of several for an item, the last counts."""

@@ -169,12 +169,17 @@ class Store:
             return admission.admit_judgments(connection, said, keys or {})
 
     def judgments(self, kind: str | None = None, annotator: AnnotatorKind | None = None,
-                  current: bool = True, campaign: str | None = None) -> Iterator[Judgment]:
-        """Judgments by id, read as they are asked for; `current` leaves out what was superseded or withdrawn."""
-        with self._reading() as connection:
-            rows_read = stream(connection, judgment_rows(kind, annotator, current, campaign))
-            for _, group in groupby(rows_read, key=lambda row: row["id"]):
-                yield rows.judgment_from_rows(list(group))
+                  current: bool = True, campaign: str | None = None, person: str | None = None,
+                  ids: Iterable[str] | None = None) -> Iterator[Judgment]:
+        """Judgments by id, read as they are asked for; `current` leaves out what was superseded or withdrawn. Of one
+        person, or of the ids given (those that are not there are left out), no others are read."""
+        wanted = None if ids is None else sorted(set(ids))
+        parts = [None] if wanted is None else [wanted[at:at + READ_AHEAD] for at in range(0, len(wanted), READ_AHEAD)]
+        for part in parts:
+            with self._reading() as connection:
+                rows_read = stream(connection, judgment_rows(kind, annotator, current, campaign, person, part))
+                for _, group in groupby(rows_read, key=lambda row: row["id"]):
+                    yield rows.judgment_from_rows(list(group))
 
     def counts(self, current: bool = True) -> dict[str, dict[str, int]]:
         """How many judgments there are: kind -> annotator kind -> count."""

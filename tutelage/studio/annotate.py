@@ -21,7 +21,7 @@ from tutelage.studio.wire import Batch, OwnKeys, task_json
 from tutelage.web import SIGNED_IN, Refused, Routes, Visitor
 from tutelage.web.i18n import N_
 from tutelage.web.limits import RateLimit
-from tutelage.web.pages import render, say
+from tutelage.web.pages import render, say, say_error
 
 MOST_WANTED = 10
 MOST_HELD = 50
@@ -48,7 +48,11 @@ def add_routes(routes: Routes, config: Studio) -> None:
         _slow_down(request)
         if batch.person != request.state.visitor.person:
             raise Refused(403, N_("These decisions are another person's. Sign in as they did."))
-        return JSONResponse(outbox.take(request.app.state.store, batch.person, batch.entries, time.time()))
+        taken = outbox.take(request.app.state.store, batch.person, batch.entries, time.time())
+        for result in taken["results"]:
+            if "message" in result:
+                result["message"] = say_error(request, result["message"])
+        return JSONResponse(taken)
 
     @routes.post("/api/keys", roles=SIGNED_IN)
     def keys(request: Request, chosen: OwnKeys) -> Response:

@@ -15,10 +15,11 @@ from tutelage.store.questions import Campaign, NewItem
 from tutelage.studio import agreement, new_campaign
 from tutelage.studio.annotate import find_campaign, guideline_of
 from tutelage.studio.differing import differs
-from tutelage.studio.items import sources, written_prompt, written_sample
+from tutelage.studio.drawing_pages import drawings_of
+from tutelage.studio.items import models, sources, written_prompt, written_sample
 from tutelage.web import Refused, Routes
 from tutelage.web.i18n import N_
-from tutelage.web.pages import render, say, values_of
+from tutelage.web.pages import render, say, say_error, values_of
 
 KEPT_STANDINGS = 64
 # A flag is raised, never asked for.
@@ -33,7 +34,8 @@ def add_routes(routes: Routes, project: Project) -> None:
     def all_campaigns(request: Request) -> Response:
         store: Store = request.app.state.store
         rows = [(campaign, store.progress.of_campaign(campaign.id)) for campaign in store.campaigns.all()]
-        return render(request, "studio/campaigns.html.j2", rows=rows, kind_names=KIND_NAMES)
+        return render(request, "studio/campaigns.html.j2", rows=rows, kind_names=KIND_NAMES,
+                      drawings=drawings_of(request.app, project).all())
 
     @routes.get("/campaigns/new", roles={"lead"})
     def form(request: Request) -> Response:
@@ -41,11 +43,14 @@ def add_routes(routes: Routes, project: Project) -> None:
 
     @routes.post("/campaigns/new", roles={"lead"})
     def create(request: Request) -> Response:
-        draft = new_campaign.Draft.of(request.state.form)
+        draft, lead = new_campaign.Draft.of(request.state.form), request.state.visitor.person
         try:
-            campaign = new_campaign.create(request.app.state.store, project, draft, request.state.visitor.person, time.time())
+            if draft.models:
+                drawing = drawings_of(request.app, project).begin(draft, lead, time.time())
+                return RedirectResponse(f"/drawings/{drawing.id}", status_code=303)
+            campaign = new_campaign.create(request.app.state.store, project, draft, lead, time.time())
         except ValueError as error:                    # TutelageErrors of every room, each with its words
-            return _form(request, project, draft, str(error), 422)
+            return _form(request, project, draft, say_error(request, error), 422)
         return RedirectResponse(f"/campaigns/{campaign.id}", status_code=303)
 
     @routes.get("/campaigns/{campaign}", roles={"lead"})
@@ -82,8 +87,10 @@ def _form(request: Request, project: Project, draft: new_campaign.Draft, message
     store: Store = request.app.state.store
     language = request.state.visitor.language
     asked = [(name, kinds.kind(name).QUESTION[language], kinds.kind(name).NUM_SAMPLES) for name in KIND_NAMES]
+    found = sources(project)
     return render(request, "studio/new_campaign.html.j2", status, draft=draft, message=message, kinds=asked,
-                  kind_names=KIND_NAMES, sources=sources(project), aspects=agreement.aspect_words(language),
+                  kind_names=KIND_NAMES, sources=found, models=models(project),
+                  prompt_sets=[name for name, kind in found if kind != "samples"], aspects=agreement.aspect_words(language),
                   quizzes=store.campaigns.all())
 
 

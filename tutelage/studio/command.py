@@ -31,6 +31,7 @@ def studio(arguments: Sequence[str], options: Options) -> dict[str, Any]:
 def run(project: Project, config: Studio) -> dict[str, Any]:
     from tutelage.store import Store
     from tutelage.studio.dashboard.room import dashboard_room
+    from tutelage.studio.drawing_pages import drawings_of
     from tutelage.studio.room import studio_room
     from tutelage.web import Shell, create_app
     from tutelage.web.entrance import setup_path
@@ -47,6 +48,7 @@ def run(project: Project, config: Studio) -> dict[str, Any]:
         shell = Shell(store=store, hosts=hosts, https=cert is not None or config.public_url.startswith("https:"),
                       larger_bodies={"/campaigns/new": config.max_upload_mb << 20})
         app = create_app(shell, [studio_room(project, config), dashboard_room(project)])
+        drawings_of(app, project).go_on()
         port = listening.getsockname()[1]
         host = f"[{config.host}]" if ":" in config.host else config.host
         address = config.public_url.rstrip("/") or f"{'https' if cert else 'http'}://{host}:{port}"

@@ -16,15 +16,16 @@ from tutelage.store.questions import Campaign
 
 
 def download(store: Store, campaign: Campaign) -> Response:
-    """The judgments of a campaign, streamed; a reviewer's word stands beside those of the annotators and says so."""
-    resolved = {each.item: each for each in store.review.resolutions(campaign.id) if each.decision == "judged"}
+    """The judgments of a campaign, streamed, by item. Where a reviewer has judged one, their word comes last and `counts`;
+    those of the annotators are there and do not: `resolved_by` names what counts instead."""
+    resolved = {each.item: each.judgment for each in store.review.resolutions(campaign.id) if each.judgment is not None}
 
     def lines() -> Iterator[str]:
         for item, judgments in store.review.item_judgments(campaign.id):
-            resolution = resolved.get(item)
-            for judgment in judgments:
+            word = resolved.get(item)
+            for judgment in (*judgments, *(store.judgments(ids=[word]) if word else ())):
                 row = {"campaign": campaign.name, "item": item, **as_row(store, judgment),
-                       "resolved_by": resolution.judgment if resolution else None}
+                       "counts": word in (None, judgment.id), "resolved_by": word if word != judgment.id else None}
                 yield json.dumps(row, ensure_ascii=False) + "\n"
 
     return _file(lines(), f"{campaign.id}.jsonl")
@@ -33,9 +34,8 @@ def download(store: Store, campaign: Campaign) -> Response:
 def personal(store: Store, person: str) -> Response:
     """Everything a person gave, in the same form: theirs to take along."""
     def lines() -> Iterator[str]:
-        for judgment in store.judgments(current=False):
-            if judgment.annotator_id == person:
-                yield json.dumps(as_row(store, judgment), ensure_ascii=False) + "\n"
+        for judgment in store.judgments(current=False, person=person):
+            yield json.dumps(as_row(store, judgment), ensure_ascii=False) + "\n"
 
     return _file(lines(), "my-judgments.jsonl")
 

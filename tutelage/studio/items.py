@@ -26,6 +26,24 @@ def sources(project: Project) -> list[tuple[str, str]]:
     return [*reversed(found), *((f"builtin:{name}", "builtin") for name in builtin_names())]
 
 
+def check_offered(project: Project, name: str) -> None:
+    """A stage takes any file; a page takes what it offers, so that nobody reads the server's files by it.
+
+    Raises:
+        DataError: if `name` is no data set of the project and none that is built in.
+    """
+    if name not in {offered for offered, kind in sources(project) if kind != "samples"}:
+        raise DataError(f"{name!r} is no data set of this project.")
+
+
+def models(project: Project) -> list[str]:
+    """What samples can be drawn from: the project's models, the newest version of each first, and built-in ones at hand."""
+    from tutelage.models.builtin import BUILTIN, cached
+
+    made = [artifact.ref for artifact in project.artifacts("model")]
+    return [*reversed(made), *(name for name in BUILTIN if cached(name) is not None)]
+
+
 def read(project: Project, names: Sequence[str], limit: int) -> tuple[list[Prompt], list[Sample]]:
     """The prompts of the sources, in their order, and the samples there are.
 
@@ -44,6 +62,7 @@ def read(project: Project, names: Sequence[str], limit: int) -> tuple[list[Promp
         else:
             from tutelage.data.datasets import load_dataset, prompts_of, resolve_dataset
 
+            check_offered(project, name)
             found = prompts_of(load_dataset(resolve_dataset(project, name)).records)
         for prompt in found:
             prompts.setdefault(key_of(prompt), prompt)

@@ -101,7 +101,7 @@ def _share(store: Store, campaign: Campaign, person: str, language: str) -> Shar
     mine = store.progress.of_person(campaign.id, person)
     compared, agreeing = 0, 0.0
     if mine.num_answered:
-        for _, said in store.review.item_judgments(campaign.id):
+        for _, said in store.review.item_judgments(campaign.id, person):
             own = [judgment for judgment in said if judgment.annotator_id == person][:1]
             others = [judgment for judgment in said if judgment.annotator_id != person]
             if own and others:
@@ -117,7 +117,7 @@ def _given(store: Store, campaign: Campaign, person: str, language: str) -> Iter
     contested = {each.task for each in store.review.contests(campaign.id, person, open_only=False)}
     verdicts = {each.item: each.judgment for each in store.review.resolutions(campaign.id) if each.decision == "judged"}
     wanted = {task.judgment for task in tasks} | {verdicts[task.item] for task in tasks if task.item in verdicts}
-    said = {judgment.id: judgment for judgment in store.judgments(kind=campaign.kind) if judgment.id in wanted}
+    said = {judgment.id: judgment for judgment in store.judgments(ids=[id for id in wanted if id])}
     kind = kinds.kind(campaign.kind)
     for task in tasks:
         if (own := said.get(task.judgment or "")) is None:

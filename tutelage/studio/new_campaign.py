@@ -24,6 +24,11 @@ class Draft:
     kind: str = "comparison"
     sources: tuple[str, ...] = ()
     typed: str = ""
+    models: tuple[str, ...] = ()           # draw new samples from these first …
+    prompts: str = ""                      # … to the prompts of this data set, or to those that were typed
+    draws: str = "2"
+    tokens: str = "128"
+    temperature: str = "1"
     limit: str = ""
     per_prompt: str = "1"
     overlap: str = "2"
@@ -45,11 +50,60 @@ class Draft:
 
     @classmethod
     def of(cls, form: Any) -> Self:
-        many = ("sources", "languages", "aspects")
+        many = ("sources", "models", "languages", "aspects")
         single: dict[str, Any] = {name: str(form.get(name, "")).replace("\r\n", "\n").strip()
                                   for name in cls.__dataclass_fields__ if name not in many}
         several: dict[str, Any] = {name: tuple(map(str, form.getlist(name))) for name in many}
         return cls(**single, **several)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        fields: dict[str, Any] = {name: tuple(each) if isinstance(each, list | tuple) else each for name, each in value.items()}
+        return cls(**fields)
+
+
+def check(store: Store, draft: Draft) -> None:
+    """What can be known to be wrong before anything is made.
+
+    Raises:
+        DataError: if a field makes no sense, or the name is empty or taken.
+    """
+    kinds.kind(draft.kind)
+    settings = _settings(draft)
+    Asked.of(settings)
+    _terms(draft, settings)
+    _number("seed", draft.seed, 0, 2**31 - 1)
+    _number("prompts", draft.limit or "0", 0, items.MOST_PROMPTS)
+    _number("questions a prompt", draft.per_prompt, 1, 50)
+    if not draft.name:
+        raise DataError("the campaign needs a name.")
+    if any(campaign.name == draft.name for campaign in store.campaigns.all()):
+        raise DataError(f"there is a campaign {draft.name!r} already. Choose another name.")
+
+
+def check_drawing(draft: Draft) -> None:
+    """The fields about new samples, where models are named.
+
+    Raises:
+        DataError: if a field makes no sense, or what is drawn could never fill a question.
+    """
+    fewest, most = kinds.kind(draft.kind).NUM_SAMPLES
+    draws = _number("responses a prompt", draft.draws, 1, 64)
+    _number("tokens", draft.tokens, 1, 8192)
+    try:
+        temperature = float(draft.temperature)
+    except ValueError:
+        temperature = -1.0
+    if not 0 <= temperature <= 5:
+        raise DataError(f"temperature: got {draft.temperature!r}; wanted a number from 0 to 5.")
+    if not draft.prompts and not items.typed(draft.typed):
+        raise DataError("choose the prompts that the models are to answer, or type them.")
+    if most == 0:
+        raise DataError(f"a {draft.kind} shows no responses, so there is nothing to draw. Choose no model.")
+    different = len(draft.models) * (draws if temperature > 0 else 1)
+    if different < fewest:
+        raise DataError(f"a {draft.kind} shows {fewest} different responses; {different} would be drawn. Draw more a prompt, "
+                        "at a temperature above 0, or choose another model too.")
 
 
 def create(store: Store, project: Project, draft: Draft, lead: str, now: float) -> Campaign:
@@ -58,9 +112,8 @@ def create(store: Store, project: Project, draft: Draft, lead: str, now: float) 
     Raises:
         DataError, ArtifactError, StoreError: if a field makes no sense, or the sources hold nothing to ask.
     """
-    kind = kinds.kind(draft.kind)
-    settings = _settings(draft)
-    Asked.of(settings)
+    check(store, draft)
+    kind, settings = kinds.kind(draft.kind), _settings(draft)
     seed = _number("seed", draft.seed, 0, 2**31 - 1)
     limit = _number("prompts", draft.limit or "0", 0, items.MOST_PROMPTS)
     prompts, samples = items.read(project, draft.sources, limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tutelage.project import Project
-from tutelage.studio import annotate, campaigns, home, me, people, review
+from tutelage.studio import annotate, campaigns, drawing_pages, home, me, people, review
 from tutelage.studio.config import Studio
 from tutelage.web import NavItem, Room, Routes
 from tutelage.web.i18n import N_
@@ -17,6 +17,7 @@ def studio_room(project: Project, config: Studio) -> Room:
     home.add_routes(routes)
     annotate.add_routes(routes, config)
     campaigns.add_routes(routes, project)
+    drawing_pages.add_routes(routes, project)
     review.add_routes(routes)
     me.add_routes(routes)
     people.add_routes(routes)

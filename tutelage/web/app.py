@@ -136,7 +136,7 @@ def _answer(request: Request, status: int, message: str, is_ours: bool = True, /
             visitor = Visitor()
         request.state.visitor = visitor
     pages: Pages = request.app.state.pages
-    said = pages.words.say(visitor.language, message, **values) if is_ours else message
+    said = pages.words.say(visitor.language, message, **values) if is_ours else pages.words.error(visitor.language, message)
     headers = {"Retry-After": str(values["wait"])} if "wait" in values else None
     if _wants_json(request):
         return JSONResponse({"error": said}, status_code=status, headers=headers)

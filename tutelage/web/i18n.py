@@ -15,6 +15,8 @@ from pathlib import Path
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
+from tutelage.web.error_words import ErrorWords
+
 LANGUAGES = {"en": "English", "zh-CN": "简体中文"}
 DEFAULT = "en"
 
@@ -31,6 +33,12 @@ class Words:
                     read = _read(path, language)
                     read.add_fallback(self._translations[language])
                     self._translations[language] = read
+
+        self._errors = {language: ErrorWords.of(Path(__file__).parent, language) for language in LANGUAGES}
+
+    def error(self, language: str, message: str) -> str:
+        """The message of an error of any room, in `language`."""
+        return self._errors[language].say(message)
 
     def of(self, language: str) -> gettext.NullTranslations:
         return self._translations[language]

@@ -77,6 +77,12 @@ def say(request: Request, text: str, **values: object) -> str:
     return pages.words.say(request.state.visitor.language, text, **values)
 
 
+def say_error(request: Request, error: Exception | str) -> str:
+    """What an error of any room says, in the visitor's language."""
+    pages: Pages = request.app.state.pages
+    return pages.words.error(request.state.visitor.language, str(error))
+
+
 def values_of(form: Mapping[str, Any], *names: str) -> dict[str, str]:
     """The named fields of a form as text, "" where one is missing."""
     return {name: value if isinstance(value := form.get(name, ""), str) else "" for name in names}

@@ -21,39 +21,56 @@ export class Outbox {
     this.person = person;
     this.changed = changed;
     this.state = "idle";
-    this.waiting = 0;
+    this.onDisk = [];                     // the person's entries, as they were last read
+    this.onTheWay = [];                   // entries that are being written: waiting too, though no reading has found them
     this.refused = [];
-    this.tasks = [];                      // of what is waiting, in order
     this.acknowledged = () => {};
     this.database = open();
     this.draining = false;
+    this.woken = false;                   // something came while the last of what was there went out
     this.pause = FIRST_PAUSE_MS;
     window.addEventListener("online", () => this.wake());
     document.addEventListener("visibilitychange", () => { if (!document.hidden) this.wake(); });
   }
 
+  get tasks() {                           // of what is waiting, in order; each once
+    return [...new Set([...this.onDisk, ...this.onTheWay].map((entry) => entry.task))];
+  }
+
+  get waiting() {
+    const written = new Set(this.onDisk.map((entry) => entry.key));
+    return this.onDisk.length + this.onTheWay.filter((entry) => !written.has(entry.key)).length;
+  }
+
   async start() {
     this.refused = await this.#mine("refused");
-    const mine = await this.#mine("entries");
-    this.#count(mine);
+    await this.#count();
     this.#tell(this.state);
     this.wake();
-    return mine;
+    return this.onDisk;
   }
 
   // Resolves when the entry is on the disk; the page need not wait for that.
   async put(entry) {
-    this.waiting += 1;
-    this.tasks = [...this.tasks, entry.task];
+    this.onTheWay.push(entry);
     this.#tell(this.state);
-    const database = await this.database;
-    await done(database.transaction("entries", "readwrite").objectStore("entries").add({ ...entry, person: this.person }));
+    try {
+      const database = await this.database;
+      const transaction = database.transaction("entries", "readwrite");
+      transaction.objectStore("entries").add({ ...entry, person: this.person });
+      transaction.commit();               // at once: one that waits for its page is lost when the page is left
+      await finished(transaction);
+      this.onDisk.push(entry);
+    } finally {
+      this.onTheWay = this.onTheWay.filter((each) => each !== entry);
+    }
     this.wake();
   }
 
   wake() {
     clearTimeout(this.timer);
     this.pause = FIRST_PAUSE_MS;
+    this.woken = true;
     if (!this.draining) this.#drain();
   }
 
@@ -67,9 +84,12 @@ export class Outbox {
   async #drain() {
     this.draining = true;
     try {
-      // One tab of a browser sends at a time. Where the page may not ask for locks (plain http), keys do the same.
-      if (navigator.locks) await navigator.locks.request("tutelage-outbox", () => this.#send());
-      else await this.#send();
+      while (this.woken) {
+        this.woken = false;
+        // One tab of a browser sends at a time. Where the page may not ask for locks (plain http), keys do the same.
+        if (navigator.locks) await navigator.locks.request("tutelage-outbox", () => this.#send());
+        else await this.#send();
+      }
     } finally {
       this.draining = false;
     }
@@ -90,6 +110,7 @@ export class Outbox {
         return;
       } else {
         this.#tell("offline");
+        clearTimeout(this.timer);
         this.timer = setTimeout(() => this.#again(), Math.max(answer.wait ?? 0, this.pause * (0.75 + Math.random() / 2)));
         this.pause = Math.min(LONGEST_PAUSE_MS, this.pause * 2);
         return;
@@ -98,11 +119,12 @@ export class Outbox {
   }
 
   #again() {
+    this.woken = true;
     if (!this.draining) this.#drain();
   }
 
   async #settle() {
-    this.#count(await this.#mine("entries"));
+    await this.#count();
     this.#tell("idle");
   }
 
@@ -137,13 +159,12 @@ export class Outbox {
       }
     }
     await finished(transaction);
-    this.#count(await this.#mine("entries"));
+    await this.#count();
     this.#tell(this.waiting ? "sending" : "idle");
   }
 
-  #count(mine) {
-    this.waiting = mine.length;
-    this.tasks = mine.map((entry) => entry.task);
+  async #count() {
+    this.onDisk = await this.#mine("entries");
   }
 
   async #mine(store) {
