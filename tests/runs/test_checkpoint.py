@@ -122,7 +122,8 @@ def test_where_no_checkpoint_is_whole_the_run_is_refused(tmp_path: Path) -> None
     checkpoints.save(4, state(4.0))
     truncate(tmp_path / "checkpoints" / "step-00000004", tmp_path)
     for _ in range(2):                    # and stays refused
-        with pytest.raises(ResumeError, match=r"step-00000004 is damaged.* No other checkpoint is left\. Remove .* to begin anew"):
+        with pytest.raises(ResumeError, match=r"step-00000004 is damaged.* No other checkpoint is left\. Remove .* "
+                                                   r"to begin anew"):
             checkpoints.latest()
 
 

@@ -83,7 +83,8 @@ def test_a_damaged_run_is_listed_as_such(project: Project) -> None:
 
 
 def test_which_way_is_better_is_said_only_where_it_is_known() -> None:
-    assert [direction(name) for name in ("loss", "policy/loss", "objective/score", "accuracy", "lr", "tokens", "objective/kl")] == \
+    names = ("loss", "policy/loss", "objective/score", "accuracy", "lr", "tokens", "objective/kl")
+    assert [direction(name) for name in names] == \
         [False, False, True, True, None, None, False]
 
 
@@ -130,7 +131,8 @@ def test_prune_says_first_and_removes_only_what_nothing_needs(project: Project, 
     assert [each["what"] for each in said["what"] if "/v" not in each["what"]][:1] == [first.ref]
     done = ask(project, "prune", "--yes")
     assert done["what"] == said["what"] and done["bytes"] == said["bytes"] > 1000
-    assert {artifact.ref for artifact in project.artifacts()} == {second.ref, third.ref, fourth.ref, kept.ref} and not draft.exists()
+    assert {artifact.ref for artifact in project.artifacts()} == {second.ref, third.ref, fourth.ref, kept.ref}
+    assert not draft.exists()
     left = {run.record["name"]: (run.path / "checkpoints").exists() for run in runs_of(project)}
     assert left == {"base": False, "next": True}
     assert verify([], Options(project=project.root))["changed"] == {}      # the log knows that they went
@@ -157,7 +159,8 @@ def test_an_interrupted_run_goes_on_by_its_name_from_anywhere(project: Project, 
 
     data = Path(instructions([(letter, 2 * letter) for letter in "abcdefgh"]))
     monkeypatch.chdir(data.parent)
-    words = ["sft", "--model", str(tiny_directory), "--data", data.name, "--batch-tokens", "64", "--max-length", "64", "--epochs", "3",
+    words = ["sft", "--model", str(tiny_directory), "--data", data.name, "--batch-tokens", "64", "--max-length", "64",
+             "--epochs", "3",
              "--precision", "fp32"]
     assert main([*words, "--project", str(Project.init(tmp_path / "whole").root)]) == 0
     step, made = optimizer.Masters.step, []

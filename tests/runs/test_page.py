@@ -34,7 +34,8 @@ def test_the_page_shows_every_metric_once_with_its_unit(project: Project) -> Non
     told = runs(["show", "rl-p", "--html"], Options(project=project.root))
     english, chinese = (Path(path).read_text(encoding="utf-8") for path in told["pages"])
     found = figures(english)
-    assert [line["name"] for line in found["reward and its parts"]["lines"]] == ["reward/total", "reward/polite", "objective/score"]
+    assert [line["name"] for line in found["reward and its parts"]["lines"]] == [
+        "reward/total", "reward/polite", "objective/score"]
     assert [line["name"] for line in found["ratio to the sampling policy"]["lines"]] == [
         "train/ratio", "train/ratio_p01", "train/ratio_p99"]
     assert found["KL from the reference"]["unit"] == "nats a response" and found["KL from the reference"]["x"] == [1, 2, 3]

@@ -56,7 +56,8 @@ def runs(arguments: list[str], options: Options) -> dict[str, Any]:
 def _list(words: argparse.Namespace, project: Project) -> dict[str, Any]:
     found = runs_of(project)
     console.table("", ["run", "state", "steps", "figure", "last", "best", "disk"],
-                  [[run.name, run.state, _steps(run), run.main.metric if run.final(run.main.metric) is not None else "", _number(run.final(run.main.metric)),
+                  [[run.name, run.state, _steps(run), run.main.metric if run.final(run.main.metric) is not None else "",
+                    _number(run.final(run.main.metric)),
                     _number(run.best(run.main.metric)), bytes_in_words(size(run.path))] for run in found])
     for run in (run for run in found if run.state == "interrupted"):
         console.print(f"To go on with it: tutelage runs resume {run.name}")
@@ -81,7 +82,8 @@ def _show(words: argparse.Namespace, project: Project) -> dict[str, Any]:
         console.print(f"  {role}: {parent.partition('#')[0]}")
     for each in record.get("drift", []):
         console.warn(f"it went on under other circumstances than it began with: {each}")
-    console.table("Circumstances", ["what", "as it began"], [[name, value] for name, value in record.get("circumstances", {}).items()])
+    console.table("Circumstances", ["what", "as it began"],
+                  [[name, value] for name, value in record.get("circumstances", {}).items()])
     names = comparison.common_metrics([run])
     console.table("Metrics", ["metric", "first", "last", "best"], [
         [name, _number(next((line[name] for line in run.metrics if name in line), None)), _number(run.final(name)),
@@ -107,7 +109,8 @@ def _compare(words: argparse.Namespace, project: Project) -> dict[str, Any]:
         raise UsageError("compare got one run; wanted at least two.")
     names = [run.name for run in found]
     rows, speed, differing = comparison.rows(found), comparison.speed_rows(found), comparison.differing(found)
-    console.table("Metrics: last, and best where one is", ["metric", *names], [[what, *map(_number, values)] for what, values in rows])
+    console.table("Metrics: last, and best where one is", ["metric", *names],
+                  [[what, *map(_number, values)] for what, values in rows])
     console.table("Speed and memory", ["what", *names], [[what, *map(_number, values)] for what, values in speed])
     console.table("Settings that differ", ["setting", *names], [[what, *("" if value is None else str(value) for value in values)]
                                                                 for what, values in differing.items()])
@@ -138,7 +141,8 @@ def _prune(words: argparse.Namespace, project: Project) -> dict[str, Any]:
     total = sum(each.bytes for each in found)
     console.print(f"{bytes_in_words(total)} in {len(found)} places " + ("removed." if words.yes else
                   "would be freed. Nothing was removed; do it: tutelage runs prune --yes" if found else "can go."))
-    return {"removed": words.yes, "bytes": total, "what": [{"what": name, "why": each.why, "bytes": each.bytes} for name, each in shown]}
+    return {"removed": words.yes, "bytes": total,
+            "what": [{"what": name, "why": each.why, "bytes": each.bytes} for name, each in shown]}
 
 
 def _number(value: float | None) -> str:

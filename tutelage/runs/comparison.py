@@ -18,14 +18,16 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "metrics_about": ("The value of the last step that was made, and the best one where it is known which way is better.",
                       "最后一步的数值；若已知优劣方向，另列最佳值。"),
     "speed": ("Speed and memory", "速度与内存"), "what": ("what", "项目"),
-    "speed_about": ("Over all steps. The ceiling is what the processor was measured to do in matrix products; phases are shares of "
-                    "all the time.", "按全部步骤计。上限为实测的矩阵乘法速率；各阶段为占总时间的比例。"),
+    "speed_about": ("Over all steps. The ceiling is what the processor was measured to do in matrix products; phases are shares "
+                    "of all the time.", "按全部步骤计。上限为实测的矩阵乘法速率；各阶段为占总时间的比例。"),
 }
 # In a Chinese page, what the rows of speed are called
 _SPEED_ZH: Mapping[str, str] = {
     "tokens/s": "词元/秒", "share of the ceiling": "占上限比例", "seconds": "总秒数", "peak memory, GB": "内存峰值（GB）",
-    "planned, GB": "计划内存（GB）", "data": "数据", "forward": "前向", "backward": "反向", "optimizer": "优化器", "other": "其他",
-    "checkpoint": "检查点", "sampling": "采样", "scoring": "打分", "rollout": "采样后重算", "evaluation": "评估", "reference": "参考模型",
+    "planned, GB": "计划内存（GB）", "data": "数据", "forward": "前向", "backward": "反向",
+    "optimizer": "优化器", "other": "其他",
+    "checkpoint": "检查点", "sampling": "采样", "scoring": "打分", "rollout": "采样后重算",
+    "evaluation": "评估", "reference": "参考模型",
 }
 # What is drawn of `speed.jsonl`; the rest is in the table, as shares
 _DRAWN = ("speed/tokens_per_s", "time/step_s", "memory/resident_gb")
@@ -79,7 +81,8 @@ def speed_rows(runs: Sequence[RunInfo]) -> list[tuple[str, list[float | None]]]:
         return [None if summary is None else read(summary) for summary in summaries]
 
     phases = dict.fromkeys(phase for summary in summaries if summary is not None for phase in summary.shares)
-    found = [("tokens/s", values(lambda each: each.tokens_per_s)), ("share of the ceiling", values(lambda each: each.ceiling_share)),
+    found = [("tokens/s", values(lambda each: each.tokens_per_s)),
+             ("share of the ceiling", values(lambda each: each.ceiling_share)),
              ("seconds", values(lambda each: each.seconds)), ("peak memory, GB", values(lambda each: each.peak_gb)),
              ("planned, GB", values(lambda each: each.planned_gb))]
     found += [(f"time in {phase}", [None if each is None else each.shares.get(phase) for each in summaries]) for phase in phases]

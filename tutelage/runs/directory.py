@@ -28,7 +28,7 @@ from tutelage.project import Project
 
 RECORD = "run.json"
 SAMPLES = "samples.jsonl"
-PAGES: Mapping[Literal["en", "zh"], str] = {"en": "run.html", "zh": "run.zh.html"}      # the run as a page, which quotes its samples
+PAGES: Mapping[Literal["en", "zh"], str] = {"en": "run.html", "zh": "run.zh.html"}      # a page, which quotes its samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ def begin(project: Project, manifest: Manifest, circumstances: Mapping[str, Any]
                               f"all the same with --allow-drift (the manifest will say so), or remove {path} to begin anew.")
         return _with_drift(path, before, drift)
     asked = {"stage": manifest.stage, "kind": manifest.kind, "name": manifest.name, "key": manifest.key,
-             "parents": dict(manifest.parents), "config": dict(manifest.config), "seeds": dict(manifest.seeds), "asked": _again(project)}
+             "parents": dict(manifest.parents), "config": dict(manifest.config), "seeds": dict(manifest.seeds),
+             "asked": _again(project)}
     with disk.writing(path, "nothing was begun"):
         path.mkdir(parents=True, exist_ok=True)
         (path / "config.toml").write_text(plain_to_toml(manifest.config), encoding="utf-8")

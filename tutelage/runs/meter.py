@@ -49,7 +49,8 @@ class Meter:
 
     @contextmanager
     def threads(self) -> Iterator[list[Lap]]:
-        """Time inside it is divided as the laps say that threads beside each other put into the list; what they count is added."""
+        """Time inside it is divided as the laps say of threads beside each other say, which these put into the list; what they
+        count is added."""
         self._settle()
         laps: list[Lap] = []
         yield laps
@@ -57,7 +58,7 @@ class Meter:
         total = sum(sum(lap.seconds.values()) for lap in laps)
         for lap in laps if total > 0 else ():
             for name, seconds in lap.seconds.items():
-                ours = self._open[-1] if name == OTHER and self._open else name      # what no thread claims is the phase's around it
+                ours = self._open[-1] if name == OTHER and self._open else name   # what no thread claims is the phase's around it
                 self._seconds[ours] = self._seconds.get(ours, 0.0) + (now - self._since) * seconds / total
             self.count(**lap.counts)
         self._since = now if total > 0 else self._since

@@ -21,7 +21,8 @@ PLOTS: Sequence[tuple[tuple[str, ...], tuple[str, str], tuple[str, str]]] = (
     (("rollout/length",), ("length of a response", "回复长度"), ("tokens", "词元")),
     (("rollout/ended_fraction",), ("responses that ended their turn", "正常结束的回复"), ("share", "占比")),
     (("train/clip_fraction",), ("clip fraction", "裁剪比例"), ("share of tokens", "词元占比")),
-    (("train/ratio_p01", "train/ratio", "train/ratio_p99"), ("ratio to the sampling policy", "与采样策略之比"), ("ratio", "比值")),
+    (("train/ratio_p01", "train/ratio", "train/ratio_p99"), ("ratio to the sampling policy", "与采样策略之比"),
+     ("ratio", "比值")),
     (("train/explained_variance",), ("explained variance of the critic", "价值函数的解释方差"), ("share", "占比")),
     (("guard/repetition",), ("repetition", "重复"), ("share of runs of 4 tokens", "四词元片段占比")),
 )
@@ -29,7 +30,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "step": ("step", "步"), "steps": ("steps", "步数"), "state": ("state", "状态"), "settings": ("Settings", "设置"),
     "frontier": ("reward against KL", "奖励与 KL"), "reward": ("reward", "奖励"), "kl": ("KL, nats a response", "KL，奈特/回复"),
     "frontier_about": ("A step each: what the distance from the reference has bought.", "每步一点：偏离参考模型换来的奖励。"),
-    "samples_about": ("The same prompts after every so many steps, the likeliest response each.", "每隔若干步，对同一批提示给出的最可能回复。"),
+    "samples_about": ("The same prompts after every so many steps, the likeliest response each.",
+                      "每隔若干步，对同一批提示给出的最可能回复。"),
 }
 
 
@@ -38,11 +40,13 @@ def page(run: RunInfo, language: Language) -> str:
     say = {name: words[("en", "zh").index(language)] for name, words in _WORDS.items()}
     cards = [Card(label=say["steps"], value=f"{run.done} / {run.steps}" if run.steps is not None else run.done),
              Card(label=say["state"], value=run.state)]
-    cards += [Card(label=name, value=run.final(name)) for name in (run.main.metric, "objective/kl") if run.final(name) is not None]
+    cards += [Card(label=name, value=run.final(name)) for name in (run.main.metric, "objective/kl")
+              if run.final(name) is not None]
     settings = Settings(title=say["settings"], items=tuple(_flat(run.record.get("config", {})).items()))
     return render_html(Report(
         title=run.name, language=language, cards=tuple(cards), curves=curves(run.metrics, language),
-        examples=examples(run.path / SAMPLES, say["step"], say["reward"]), examples_about=say["samples_about"], settings=(settings,)))
+        examples=examples(run.path / SAMPLES, say["step"], say["reward"]), examples_about=say["samples_about"],
+        settings=(settings,)))
 
 
 def curves(metrics: Sequence[Mapping[str, float]], language: Language) -> tuple[Curve, ...]:

@@ -65,7 +65,8 @@ def _superseded(project: Project, runs: list[RunInfo], interrupted: bool) -> Ite
     waiting = {parent.partition("#")[0] for run in runs if run.state in ("interrupted", "running")
                and not abandoned(project, run, runs, interrupted) for parent in run.record["parents"].values()}
     while True:
-        needed = waiting | {parent.partition("#")[0] for artifact in stays.values() for parent in artifact.manifest.parents.values()}
+        needed = waiting | {parent.partition("#")[0] for artifact in stays.values()
+                            for parent in artifact.manifest.parents.values()}
         needed |= {str(ref).partition("#")[0] for artifact in stays.values() if artifact.kind == "report"
                    for ref in dict(artifact.manifest.facts.get("samples", {})).values()}
         going = [artifact for artifact in stays.values()

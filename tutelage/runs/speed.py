@@ -34,7 +34,8 @@ def describe(lap: Lap, ceiling: float | None) -> dict[str, float]:
     tokens, tflop = lap.counts.get("tokens", 0.0), lap.counts.get("flops", 0.0) / 1e12
     sampled, sampling = lap.counts.get("sampled", 0.0), lap.seconds.get("sampling", 0.0)
     return {**_rates(tokens, tflop, learning, ceiling),
-            **({"speed/sampled_tokens_per_s": sampled / sampling} if sampled and sampling > 0 else {}), "time/step_s": sum(lap.seconds.values()),
+            **({"speed/sampled_tokens_per_s": sampled / sampling} if sampled and sampling > 0 else {}),
+            "time/step_s": sum(lap.seconds.values()),
             **{f"time/{name}_s": seconds for name, seconds in lap.seconds.items()},
             "memory/resident_gb": resident_bytes() / 1e9, "memory/peak_gb": peak_bytes() / 1e9,
             **({"work/tokens": tokens, "work/tflop": tflop} if tokens else {})}
@@ -64,7 +65,8 @@ class Summary:
             speed.append(f"{self.ceiling_share:.1%} of the matrix-product ceiling")
         shares = ", ".join(f"{name} {share:.1%}" for name, share in self.shares.items())
         planned = f", {self.planned_gb:.1f} GB planned" if self.planned_gb is not None else ""
-        return "; ".join([*([", ".join(speed)] if speed else []), f"time: {shares}", f"peak memory {self.peak_gb:.1f} GB{planned}"])
+        return "; ".join([*([", ".join(speed)] if speed else []), f"time: {shares}",
+                          f"peak memory {self.peak_gb:.1f} GB{planned}"])
 
 
 def summarize(lines: Sequence[Mapping[str, float]], record: Mapping[str, object]) -> Summary | None:

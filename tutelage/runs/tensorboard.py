@@ -34,7 +34,7 @@ class TensorBoard:
     """A tracker. What an interrupted run wrote from `first_step` on is marked as taken back, so that no step is shown twice."""
 
     def __init__(self, run: Path, first_step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter      # here, because it takes a second and few runs ask for it
+        from torch.utils.tensorboard import SummaryWriter  # here, because it takes a second and few runs ask for it
 
         self._path = run / FOLDER
         with disk.writing(self._path, "the last checkpoint stands"):
