@@ -40,6 +40,7 @@ def drawn(policy: Callable[..., Policy], draw: Callable[..., list[Sample]]) -> l
 
 class Trainer:
     """Keeps what it is given to learn from."""
+    steps_done = 0
 
     temperature = 1.0
 
@@ -142,7 +143,8 @@ def test_a_run_under_a_constraint_goes_on_to_the_same_policy(project: Project, t
                                                              instructions: Callable[..., str],
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     data = instructions([("a?", "x"), ("b?", "y")])
-    settings = {**FAST, "policy": str(tiny_directory), "steps": 4, "constraints": {"limit": [0.2], "rate": 1.0}}
+    settings = {**FAST, "policy": str(tiny_directory), "steps": 4, "look_every": 0,
+                "constraints": {"limit": [0.2], "rate": 1.0}}
     calls = [0]
 
     def counted(samples: Sequence[Sample]) -> list[float]:

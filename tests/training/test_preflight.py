@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from tutelage.models.config import Adapter
 from tutelage.models.load import HEADS, save_policy
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_tokenizer
+from tutelage.records import Sampling
 from tutelage.training import preflight
 
 TALK = (Message.of("user", "hi"), Message.of("assistant", "hello"))
@@ -181,6 +183,15 @@ def test_a_template_that_would_be_served_otherwise_is_found(template: ChatTempla
     other.save(tmp_path)
     with pytest.raises(PreflightError, match="train = serve"):
         preflight.train_is_serve(template, tmp_path, TALK)
+
+
+@pytest.mark.parametrize("changed", [{"temperature": 0.7}, {"top_k": 5}, {"top_p": 0.9}, {"min_p": 0.1}, {"min_new_tokens": 2},
+                                     {"repetition_penalty": 1.2}, {"logit_bias": ((3, 1.0),)}])
+def test_samples_of_another_distribution_than_the_loss_has_are_found(changed: dict[str, Any]) -> None:
+    """trl#4159, prime-rl#2601."""
+    preflight.replayed([Sampling(), Sampling(seed=3, max_new_tokens=5, stop_strings=("x",))], 1.0)
+    with pytest.raises(PreflightError, match=f"replay: samples were drawn .*{next(iter(changed))}"):
+        preflight.replayed([Sampling(), Sampling(**changed)], 1.0)
 
 
 def test_every_check_has_a_test_here() -> None:

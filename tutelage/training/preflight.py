@@ -92,9 +92,12 @@ def replayed(drawn: Sequence[Sampling], temperature: float) -> None:
     if other:
         raise PreflightError(f"replay: samples were drawn at temperature {', '.join(map(str, sorted(other)))} and the loss is at "
                              f"{temperature}. Give the trainer the temperature of the samples.")
-    if any(each.top_k > 0 or each.top_p < 1 for each in drawn):
-        raise PreflightError("replay: samples were drawn with top_k or top_p, so from another distribution than the loss knows. "
-                             "Draw them from all tokens: top_k 0, top_p 1.")
+    plain = Sampling()
+    changed = [name for name in ("top_k", "top_p", "min_p", "repetition_penalty", "logit_bias", "min_new_tokens")
+               if any(getattr(each, name) != getattr(plain, name) for each in drawn)]
+    if changed:
+        raise PreflightError(f"replay: samples were drawn with {', '.join(changed)}, so from another distribution than the loss "
+                             "knows. Draw them from all tokens as the policy gives them.")
 
 
 def at_reference(distance: float) -> None:
