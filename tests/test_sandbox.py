@@ -56,6 +56,15 @@ def test_a_program_runs_in_a_directory_of_its_own_with_an_empty_environment(monk
         assert ran.code == 0 and ran.output.decode() in (f"{names} ['main.py'] told\n" for names in ([], ["LC_CTYPE"]))
 
 
+def test_a_program_that_has_said_all_may_end_in_its_own_time_and_no_later() -> None:
+    closes = "import os, sys, time; print('said', flush=True); os.close(1); os.close(2); time.sleep({}); sys.exit(3)"
+    for sandbox in here().values():
+        ran = run(sandbox, closes.format(0.5))
+        assert (ran.code, ran.output, ran.over) == (3, b"said\n", "")
+        slow = run(sandbox, closes.format(60), limits=Limits(wall_s=3.0))
+        assert slow.over == "time" and slow.code < 0 and slow.output == b"said\n"
+
+
 def test_there_is_no_network() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)

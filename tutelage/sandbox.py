@@ -194,7 +194,13 @@ def _watched(command: Sequence[str], work: Path, limits: Limits, given: bytes) -
         with suppress(BrokenPipeError):
             process.stdin.write(given)      # a line or two, which any pipe takes
             process.stdin.close()
-        output, over = _read(process.stdout, limits)
+        deadline = time.monotonic() + limits.wall_s
+        output, over = _read(process.stdout, limits, deadline)
+        if not over:      # it has said all, and may not have ended yet
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                over = "time"
     finally:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -203,8 +209,8 @@ def _watched(command: Sequence[str], work: Path, limits: Limits, given: bytes) -
     return Ran(code=process.returncode, output=output, over=over)
 
 
-def _read(pipe: IO[bytes], limits: Limits) -> tuple[bytes, Literal["", "time", "output"]]:
-    output, deadline = b"", time.monotonic() + limits.wall_s
+def _read(pipe: IO[bytes], limits: Limits, deadline: float) -> tuple[bytes, Literal["", "time", "output"]]:
+    output = b""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:

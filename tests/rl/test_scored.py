@@ -40,9 +40,8 @@ def drawn(policy: Callable[..., Policy], draw: Callable[..., list[Sample]]) -> l
 
 class Trainer:
     """Keeps what it is given to learn from."""
-    steps_done = 0
 
-    temperature = 1.0
+    temperature, steps_done = 1.0, 0
 
     def step(self, samples: Sequence[Sample], scores: Sequence[float]) -> dict[str, float]:
         self.samples, self.scores = list(samples), list(scores)
