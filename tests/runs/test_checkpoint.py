@@ -14,7 +14,8 @@ import torch
 
 from tutelage.errors import ResumeError
 from tutelage.runs import checkpoint
-from tutelage.runs.checkpoint import SEAL, STATE, TENSORS, Best, DirectoryCheckpoints
+from tutelage.runs.checkpoint import SEAL, STATE, TENSORS, DirectoryCheckpoints
+from tutelage.runs.metrics import Best
 
 
 def state(value: float = 1.0) -> dict[str, Any]:

@@ -21,8 +21,9 @@ NOT_SHOWN = {
                     "commands that change data sets"),
     "runs/plan.py": "stages, before they begin",
     **dict.fromkeys(("models/builtin.py", "models/foreign.py"), "models are loaded by processes of their own"),
-    **dict.fromkeys(("statistics/intervals.py", "statistics/association.py", "statistics/calibration.py", "statistics/clusters.py",
-                     "statistics/significance.py", "statistics/strengths.py", "feedback/agreement.py", "feedback/votes.py"), "mistakes of programmers"),
+    **dict.fromkeys(("statistics/intervals.py", "statistics/association.py", "statistics/calibration.py",
+                     "statistics/clusters.py", "statistics/significance.py", "statistics/strengths.py",
+                     "feedback/agreement.py", "feedback/votes.py"), "mistakes of programmers"),
     **dict.fromkeys(("reporting/report.py", "reporting/strings.py"), "mistakes of programmers"),
 }
 

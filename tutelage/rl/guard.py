@@ -18,8 +18,9 @@ from tutelage.records import Sample
 from tutelage.rl.config import Guarding
 from tutelage.rl.snapshots import leaving_generators
 from tutelage.rl.trainer import PolicyTrainer
-from tutelage.runs.checkpoint import Best, DirectoryCheckpoints
+from tutelage.runs.checkpoint import DirectoryCheckpoints
 from tutelage.runs.directory import Run
+from tutelage.runs.metrics import Best
 from tutelage.training import preflight
 
 HEALTH = "guard/health"      # what says which state within all limits is the best

@@ -29,9 +29,8 @@ from tutelage.rl.presets import algorithm
 from tutelage.rl.snapshots import Snapshots
 from tutelage.rl.surrogate import Surrogate
 from tutelage.rl.trainer import PolicyTrainer, _tokens
-from tutelage.runs.checkpoint import Best
 from tutelage.runs.directory import Run
-from tutelage.runs.metrics import metric_at
+from tutelage.runs.metrics import Best, metric_at
 from tutelage.runs.steps import steps
 from tutelage.training import preflight
 from tutelage.training.lanes import Lanes, lanes_here

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +22,9 @@ from tutelage.console import console
 from tutelage.errors import ResumeError
 from tutelage.lineage import file_hash
 from tutelage.project import sync_directory, sync_tree
+from tutelage.runs.metrics import Best
 
 TENSORS, STATE, SEAL, DRAFT = "tensors.safetensors", "state.json", "seal.json", ".draft"
-
-
-@dataclass(frozen=True, slots=True)
-class Best:
-    """Which checkpoint is the best one: by the metric of its last step."""
-
-    metric: str
-    higher: bool = True
-    at_once: bool = False      # whether a new best one is written when it is found, not only when a checkpoint is due
 
 
 class DirectoryCheckpoints:

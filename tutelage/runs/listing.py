@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 from tutelage.errors import ResumeError, UsageError
 from tutelage.project import Artifact, Project
-from tutelage.runs.checkpoint import Best
 from tutelage.runs.directory import RECORD, read_record
-from tutelage.runs.metrics import read_metrics
+from tutelage.runs.metrics import Best, read_metrics
 from tutelage.runs.speed import Summary, read_speed, summarize
 
 State = Literal["finished", "interrupted", "running", "damaged"]

@@ -1,4 +1,4 @@
-"""Where metrics go: one JSON line a step."""
+"""Where metrics go: one JSON line a step; and which of them says what is best."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tutelage import disk
 
 _END = 1 << 18      # bytes; many times the longest line
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """Which checkpoint is the best one: by the metric of its last step."""
+
+    metric: str
+    higher: bool = True
+    at_once: bool = False      # whether a new best one is written when it is found, not only when a checkpoint is due
 
 
 class JsonLines:

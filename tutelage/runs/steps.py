@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tutelage.console import console
-from tutelage.runs.checkpoint import Best, DirectoryCheckpoints
+from tutelage.runs.checkpoint import DirectoryCheckpoints
 from tutelage.runs.directory import Run
 from tutelage.runs.meter import measuring, phase
+from tutelage.runs.metrics import Best
 from tutelage.runs.recorder import Recorder
 from tutelage.runs.signals import Interrupted, Untouched, asked, finishing
 

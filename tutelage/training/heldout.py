@@ -14,8 +14,9 @@ from tutelage.data.loader import Schedule
 from tutelage.data.splits import held_out
 from tutelage.errors import DataError
 from tutelage.models.policy import Policy
-from tutelage.runs.checkpoint import Best, DirectoryCheckpoints
+from tutelage.runs.checkpoint import DirectoryCheckpoints
 from tutelage.runs.directory import Run
+from tutelage.runs.metrics import Best
 from tutelage.training.lanes import Lanes
 from tutelage.training.loop import measure
 from tutelage.training.optimizer import Masters
