@@ -1,4 +1,5 @@
-"""Does the memory planner tell the truth? Each configuration runs in a fresh process, a few steps on the built-in model; what
+"""Does the memory planner tell the truth? Each configuration runs in a fresh process, a few steps on the built-in model (two at
+least: before the first the optimizer has no moments); what
 was predicted before the first step stands beside what the kernel saw at the peak (VmHWM).
 
     python -m bench.memory [NAME ...]      prints a Markdown table and writes bench/results/memory.json
@@ -19,7 +20,7 @@ MODEL = "smollm2-135m-q4"
 RESULTS = Path(__file__).parent / "results"
 
 _ROWS = "builtin:instructions.en"
-_SMALL = {"batch_tokens": 1024, "micro_tokens": 1024, "epochs": 1}
+_SMALL = {"batch_tokens": 1024, "micro_tokens": 1024, "epochs": 2}
 # name -> (what it is, stage, its settings, rows of the built-in data)
 CONFIGURATIONS: dict[str, tuple[str, str, dict[str, Any], int]] = {
     "sft-bf16": ("SFT, all weights, bf16, 1,024 tokens at once", "sft", {**_SMALL, "precision": "bf16"}, 30),
@@ -38,9 +39,9 @@ CONFIGURATIONS: dict[str, tuple[str, str, dict[str, Any], int]] = {
                    {**_SMALL, "precision": "bf16", "optimizer": {"frozen_layers": 20}}, 18),
     "reward": ("Reward model, 18 blocks, bf16, 1,024 tokens at once", "reward",
                {"layers": 18, "precision": "bf16", "batch_tokens": 1024, "micro_tokens": 1024,
-                "optimizer": {"frozen_layers": 6}}, 18),
+                "epochs": 2, "optimizer": {"frozen_layers": 6}}, 18),
     "rl": ("PPO, all weights with a reference, bf16, 16 samples of 24 tokens", "rl",
-           {"precision": "bf16", "steps": 1, "prompts_per_step": 4, "per_prompt": 4, "max_new_tokens": 24,
+           {"precision": "bf16", "steps": 2, "prompts_per_step": 4, "per_prompt": 4, "max_new_tokens": 24,
             "micro_tokens": 1024}, 12),
     "sample": ("Sampling, bf16, 32 slots, 24 new tokens", "sample",
                {"precision": "bf16", "per_prompt": 4, "max_new_tokens": 24, "slots": 32}, 8),
