@@ -3,8 +3,8 @@
     python -m bench growth [--quick]
 
 SmolLM2-135M's shape with random weights, all of them trained, every token a label, one step after one that warms up; each
-point is a process of its own. Memory is the peak less what the masters, moments, gradients and weights take, so what the batch
-brought. `uneven` rows have the same tokens as `rows` of 256, in lengths from 16 to 1,024: what padding would cost is the
+point is a process of its own. `step_gb` is the peak less what stays between steps: what the batch brought, and the gradients.
+`uneven` rows have the same tokens as `rows` of 256, in lengths from 16 to 1,024: what padding would cost is the
 difference that is not there.
 """
 
@@ -40,14 +40,14 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m bench growth")
     parser.add_argument("--quick", action="store_true", help="the small points only")
     found: dict[str, list[dict[str, float]]] = {}
-    print("| what | of it | tokens | s | ms a token | kB a token |\n|---|---|---|---|---|---|", file=sys.stderr)
+    print("| what | of it | tokens | s | ms a token | GB of the step |\n|---|---|---|---|---|---|", file=sys.stderr)
     for what, amount, rows, vocabulary in points(parser.parse_args(arguments).quick):
         done = subprocess.run([sys.executable, "-m", "bench.growth", json.dumps([rows, vocabulary])], stdout=subprocess.PIPE,
                               text=True, check=True)
         point = {what: amount, **json.loads(done.stdout.splitlines()[-1])}
         found.setdefault(what, []).append(point)
         print(f"| {what} | {amount:,} | {point['tokens']:,} | {point['seconds']:.2f} | {point['ms_a_token']:.2f} | "
-              f"{point['kb_a_token']:,.0f} |", file=sys.stderr, flush=True)
+              f"{point['step_gb']:.2f} |", file=sys.stderr, flush=True)
     return {"growth": found, "versions": versions("torch")}
 
 
@@ -70,7 +70,8 @@ def step(lengths: Sequence[int], vocabulary: int) -> dict[str, float]:
     config = LlamaConfig(vocab_size=vocabulary, hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
                          num_attention_heads=9, num_key_value_heads=3, tie_word_embeddings=True,
                          max_position_embeddings=max(LENGTHS))
-    policy = Policy(LlamaForCausalLM(config).to(dtype=dtype_of(choose_precision("auto", cache_dir()))))
+    model: Any = LlamaForCausalLM(config)
+    policy = Policy(model.to(dtype_of(choose_precision("auto", cache_dir()))))
     masters = Masters(policy, Optimizer(), 4, Lanes(policy, min(lanes_here(policy.device), len(lengths))))
     draws = torch.Generator().manual_seed(0)
 
@@ -92,7 +93,7 @@ def step(lengths: Sequence[int], vocabulary: int) -> dict[str, float]:
     update(masters, asked, NegativeLogLikelihood())
     seconds, tokens = time.perf_counter() - began, sum(lengths)
     return {"tokens": tokens, "seconds": seconds, "ms_a_token": 1e3 * seconds / tokens,
-            "kb_a_token": (peak_bytes() - held) / tokens / 1e3, "peak_gb": peak_bytes() / 1e9}
+            "step_gb": (peak_bytes() - held) / 1e9, "peak_gb": peak_bytes() / 1e9}
 
 
 if __name__ == "__main__":

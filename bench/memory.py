@@ -1,6 +1,6 @@
 """Does the memory planner tell the truth? Each configuration runs in a fresh process, a few steps on the built-in model (two at
-least: before the first the optimizer has no moments); what
-was predicted before the first step stands beside what the kernel saw at the peak (VmHWM).
+least: before the first the optimizer has no moments); what was predicted before the first step stands beside what the kernel
+saw at the peak (VmHWM).
 
     python -m bench.memory [NAME ...]      prints a Markdown table and writes bench/results/memory.json
 """
