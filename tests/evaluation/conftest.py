@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from service import Answer, Service
 
 from tutelage.evaluation.contestant import Contestant
 from tutelage.messages import Message
@@ -44,36 +42,20 @@ def contestant(sample) -> Callable[..., Contestant]:
     return build
 
 
-class Service:
-    """A service on this machine that speaks as OpenAI's does; `answer` makes a body of a body, `seen` holds what was asked."""
+class Endpoint(Service):
+    """It speaks as OpenAI's does; `answer` makes a body of a body."""
 
     def __init__(self) -> None:
-        self.seen: list[dict[str, Any]] = []
+        super().__init__("/v1")
         self.answer: Callable[[dict[str, Any]], bytes] = lambda body: b"{}"
-        service = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                service.seen.append(body)
-                answer = service.answer(body)
-                self.send_response(200)
-                self.send_header("content-length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+    def respond(self, body: dict[str, Any]) -> Answer:
+        return 200, {}, self.answer(body)
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     monkeypatch.delenv("TUTELAGE_API_KEY", raising=False)
-    service = Service()
+    service = Endpoint()
     yield service
-    service.server.shutdown()
-    service.server.server_close()
+    service.close()

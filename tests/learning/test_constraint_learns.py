@@ -20,8 +20,8 @@ from tutelage.records import Prompt, Sample
 from tutelage.rewards.callables import CallableReward
 from tutelage.rewards.weighted import Part, WeightedReward
 from tutelage.rl.config import RL
+from tutelage.rl.loop import Loop
 from tutelage.rl.presets import algorithm
-from tutelage.rl.stage import Loop
 from tutelage.rl.trainer import PolicyTrainer
 from tutelage.scoring import Constraints
 from tutelage.training.config import Optimizer

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from service import Answer, Service
 
 from tutelage.errors import ConfigError, RewardError
 from tutelage.records import Sample
@@ -18,44 +17,18 @@ from tutelage.scoring import Scoring
 Say = Callable[..., Sample]
 
 
-class Scorer:
-    """Gives each response's length. `plan` holds (status, headers, body) for the next requests; `seen` what was asked."""
+class Scorer(Service):
+    """Gives each response's length. `plan` holds what is answered to the next requests instead."""
 
     def __init__(self) -> None:
-        self.seen: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.plan: list[tuple[int, dict[str, str], bytes]] = []
+        super().__init__("/score")
+        self.plan: list[Answer] = []
         self.poison = ""      # the id of a sample that breaks whatever request it is in
-        self.at_work = self.most = 0
-        self.lock = threading.Lock()
-        scorer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                with scorer.lock:
-                    scorer.at_work += 1
-                    scorer.most = max(scorer.most, scorer.at_work)
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                scorer.seen.append(body)
-                scorer.headers.append({name.lower(): value for name, value in self.headers.items()})
-                status, headers, answer = scorer.plan.pop(0) if scorer.plan else scorer.answer(body)
-                with scorer.lock:
-                    scorer.at_work -= 1
-                self.send_response(status)
-                for name, value in {**headers, "content-length": str(len(answer))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer)
+    def respond(self, body: dict[str, Any]) -> Answer:
+        return self.plan.pop(0) if self.plan else self.answer(body)
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_: None  # a client that gave up  # type: ignore[method-assign]
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/score"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def answer(self, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+    def answer(self, body: dict[str, Any]) -> Answer:
         if self.poison in [each["id"] for each in body["samples"]]:
             return 500, {}, b""
         return 200, {}, json.dumps({"scores": [len(each["response"]) for each in body["samples"]]}).encode()
@@ -66,8 +39,7 @@ def scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scorer]:
     monkeypatch.delenv("TUTELAGE_REWARD_KEY", raising=False)
     scorer = Scorer()
     yield scorer
-    scorer.server.shutdown()
-    scorer.server.server_close()
+    scorer.close()
 
 
 @pytest.fixture

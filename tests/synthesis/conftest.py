@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from service import Answer, Service
 
 SUBJECTS = ("rivers", "bread", "bridges", "winter", "owls", "salt", "clocks", "gardens", "trains", "copper", "islands", "honey",
             "chess", "thunder")
@@ -18,34 +17,16 @@ VERBS = ("Explain", "Describe", "Compare", "List facts about", "Write a limerick
          "Invent a story of")
 
 
-class Service:
-    """Answers with tasks where it is asked for some, else with a sentence. `plan` holds (status, headers, body) for the next
-    requests, before it answers by itself again; `seen` holds what was asked."""
+class Endpoint(Service):
+    """Answers with tasks where it is asked for some, else with a sentence. `plan` holds what is answered to the next requests,
+    before it answers by itself again."""
 
     def __init__(self) -> None:
-        self.seen: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.plan: list[tuple[int, dict[str, str], bytes]] = []
-        service = self
+        super().__init__("/v1")
+        self.plan: list[Answer] = []
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                service.seen.append(body)
-                service.headers.append({name.lower(): value for name, value in self.headers.items()})
-                status, headers, answer = service.plan.pop(0) if service.plan else (200, {}, service.answer(body))
-                self.send_response(status)
-                for name, value in {**headers, "content-length": str(len(answer))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+    def respond(self, body: dict[str, Any]) -> Answer:
+        return self.plan.pop(0) if self.plan else (200, {}, self.answer(body))
 
     def answer(self, body: dict[str, Any]) -> bytes:
         draw, asked = random.Random(body["seed"]), body["messages"][-1]["content"]
@@ -65,12 +46,11 @@ def completion(text: Any, finish: str = "stop") -> bytes:
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     monkeypatch.delenv("TUTELAGE_API_KEY", raising=False)
-    service = Service()
+    service = Endpoint()
     yield service
-    service.server.shutdown()
-    service.server.server_close()
+    service.close()
 
 
 @pytest.fixture

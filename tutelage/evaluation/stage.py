@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -121,17 +121,25 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
         (draft / "samples.md").write_text(transcript(contestants), encoding="utf-8")
         quoted = {"report.json": before_and_after_ids(contestants, names[0], names[-1]),
                   "samples.md": transcript_ids(contestants)}
-        for language in LANGUAGES:
-            report = page(language=language)
-            suffix = "" if language == "en" else f".{language}"
-            (draft / f"report{suffix}.html").write_text(render_html(report), encoding="utf-8")
-            card = _card(project, config.models[-1], names[-1], report, people, tuple(limits))
-            (draft / f"MODEL_CARD{suffix}.md").write_text(card, encoding="utf-8")
-            quoted |= {f"report{suffix}.html": list(report.quoted)}
+        quoted |= _write_pages(draft.path, project, config.models[-1], names[-1], page, people, limits)
         (draft / QUOTED).write_text(json.dumps(quoted, indent=0) + "\n", encoding="utf-8")
         write_used(draft.path, _used(project, config, data, measured))
     run.finish()
     return draft.artifact
+
+
+def _write_pages(draft: Path, project: Project, model: str, name: str, page: Callable[..., Report], people: Sequence[People],
+                 limits: Sequence[str]) -> dict[str, list[str]]:
+    """The report and a model card in every language; which records each page quotes."""
+    quoted = {}
+    for language in LANGUAGES:
+        report = page(language=language)
+        suffix = "" if language == "en" else f".{language}"
+        (draft / f"report{suffix}.html").write_text(render_html(report), encoding="utf-8")
+        card = _card(project, model, name, report, people, tuple(limits))
+        (draft / f"MODEL_CARD{suffix}.md").write_text(card, encoding="utf-8")
+        quoted[f"report{suffix}.html"] = list(report.quoted)
+    return quoted
 
 
 def _manifest(project: Project, config: Evaluate, data: Dataset, models: Mapping[str, ModelSource], parents: Mapping[str, str],
