@@ -42,7 +42,7 @@ ROWS = [
     ("hh", {"chosen": "\n\nHuman: Why?\n\nAssistant: Eh. \n\nHuman: Why?\n\nAssistant: Because.",
             "rejected": "\n\nHuman: Why?\n\nAssistant: Eh. \n\nHuman: Why?\n\nAssistant: No."}),
     ("revisions", {"prompt": "Why?", "response": "No.", "revision": "Because."}),
-    ("revisions", {"prompt": "Why?", "response": "No.", "critique": "No reason is given.", "revision": "Because.", "person": "ann"}),
+    ("revisions", {"prompt": "Why?", "response": "No.", "critique": "No reason.", "revision": "Because.", "person": "ann"}),
     ("revisions", {"prompt": "Why?", "response": "No.", "demonstration": "Because.", "weight": 0.5}),
     ("kto", {"messages": [ASK, SAY], "label": False, "weight": 2.0}),
     ("ratings", {"prompt": "Why?", "response": "Because.", "scores": {"helpful": 3.0, "correct": 0.5}}),

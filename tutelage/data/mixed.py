@@ -29,7 +29,8 @@ def load_mixed(source: Artifact | Path, kinds: Sequence[str]) -> Dataset:
             raise DataError(f"{source.ref if isinstance(source, Artifact) else source} holds records of kind {found.kind}; "
                             f"wanted {', '.join(kinds)}.")
         return found
-    records, hashes = [], {}
+    records: list[Record] = []
+    hashes: dict[str, str] = {}
     for file in data_files(source):
         opened = open_file(file)
         for number, value, problem in _rows(opened):

@@ -17,7 +17,8 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ class Scale:
         return bisect.bisect_right(self.cuts, value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Book:
     """Who judged and on which scales: what the parameters are about, by place."""
 
@@ -62,14 +63,34 @@ class Book:
     groups: tuple[str, ...] = ("",)
     most_tied: int = 1                                # most responses that share a place
     ties: tuple[float, float] = (0.0, 0.0)            # of comparisons, how many were ties and how many there were
-    places: Mapping[tuple[int, int], int] = field(default_factory=dict)      # of the cells
 
-    def cell(self, judge: int, scale: int) -> int:
-        return self.places[judge, scale]
+    @cached_property
+    def places(self) -> dict[tuple[int, int], int]:
+        """Of the cells."""
+        return {cell: at for at, cell in enumerate(self.cells)}
+
+    @cached_property
+    def _judge_places(self) -> dict[str, int]:
+        return {name: at for at, name in enumerate(self.judges)}
+
+    def judge(self, name: str) -> int:
+        return self._judge_places[name]
+
+    def scale(self, name: str) -> int:
+        return next(at for at, scale in enumerate(self.scales) if scale.name == name)
 
 
 class Judges(nn.Module):
     """The parameters, and what the likelihood asks of them. Everything is on one device, in fp32."""
+
+    starts: Tensor           # (S, T) what `rising` makes the first common thresholds of
+    beyond: Tensor           # (S, T) True where a scale has no such threshold
+    reliability: Tensor      # (R,) differences, here and below
+    common: Tensor           # (S, T)
+    own: Tensor              # (C, T)
+    loading: Tensor          # (S,)
+    offset: Tensor           # (groups,)
+    tie_above: Tensor        # (1,)
 
     def __init__(self, book: Book, priors: Annotators) -> None:
         super().__init__()
@@ -80,8 +101,8 @@ class Judges(nn.Module):
         for at, (scale, counts) in enumerate(zip(book.scales, book.counts, strict=True)):
             starts[at, :len(scale.cuts)] = steps_of(_marginal(counts))
             beyond[at, :len(scale.cuts)] = False
-        self.register_buffer("starts", starts, persistent=False)            # (S, T)
-        self.register_buffer("beyond", beyond, persistent=False)            # (S, T) True where a scale has no such threshold
+        self.register_buffer("starts", starts, persistent=False)
+        self.register_buffer("beyond", beyond, persistent=False)
         tied, compared = book.ties
         self.tie_start = math.log(2 * (tied + 0.5) / (compared - tied + 0.5))      # nu / (2 + nu) is the share of ties
         several = len(book.judges) > 1

@@ -119,8 +119,13 @@ def group_judged(terms: Sequence[Term], template: ChatTemplate, max_length: int)
 def group_pairs(preferences: Sequence[Preference], template: ChatTemplate, max_length: int) -> tuple[list[Group], int]:
     """The same of pairs alone."""
     groups, dropped = group_judged(preferences, template, max_length)
-    return [Group(each.prompt, each.prompt_length, each.responses, tuple(
-        (*at, term) for term, at in each.terms if isinstance(term, Preference))) for each in groups], dropped      # type: ignore[misc]
+    return [as_pairs(group) for group in groups], dropped
+
+
+def as_pairs(group: Judged) -> Group:
+    """Those of its terms that are preferences."""
+    pairs = tuple((at[0], at[1], term) for term, at in group.terms if isinstance(term, Preference))
+    return Group(group.prompt, group.prompt_length, group.responses, pairs)
 
 
 def check_responses(groups: Sequence[Group], template: ChatTemplate) -> None:
@@ -128,6 +133,12 @@ def check_responses(groups: Sequence[Group], template: ChatTemplate) -> None:
     rows = {f"{term.id}, {side}": group.responses[index] for group in groups for chosen, rejected, term in group.pairs
             for side, index in (("chosen", chosen), ("rejected", rejected))}
     check_rendered(rows, template)
+
+
+def check_judged(groups: Sequence[Judged], template: ChatTemplate) -> None:
+    """The same on every response that was judged in whatever way."""
+    check_rendered({f"{term.id}, response {place + 1}": group.responses[index] for group in groups for term, at in group.terms
+                    for place, index in enumerate(at)}, template)
 
 
 def check_rendered(rows: Mapping[str, Rendered], template: ChatTemplate) -> None:
