@@ -105,7 +105,8 @@ def judgments(samples: Mapping[str, Sequence[Sample]], team: Sequence[ScriptedAn
     for kind in KINDS:
         for _ in range(answers // OVERLAP):
             of = samples[draw.choice(sorted(samples))]
-            shown = of if kind == "demonstration" else draw.sample(list(of), {"comparison": 2, "ranking": min(4, len(of))}.get(kind, 1))
+            count = {"comparison": 2, "ranking": min(4, len(of)), "demonstration": len(of)}.get(kind, 1)
+            shown = draw.sample(list(of), count)
             for annotator in draw.sample(list(team), OVERLAP):
                 terms += _asked(kind, annotator, shown if draw.random() < 0.5 else shown[::-1], seed, draw)
     return terms
@@ -189,8 +190,8 @@ def world(model: str) -> World:
             for row in load_dataset(builtin_path("instructions.en")).records]
     samples = responses_to(rows)
     every = [sample for each in samples.values() for sample in each]
-    thumbs: list[Term] = [Thumb(id=sample.id, prompt=sample.prompt.messages, response=sample.response, up=True) for sample in every]
-    groups, _ = group_judged(thumbs, template, 10_000)
+    groups, _ = group_judged([Thumb(id=sample.id, prompt=sample.prompt.messages, response=sample.response, up=True)
+                              for sample in every], template, 10_000)
     caught: list[Tensor] = []
     hook = policy.get_submodule("score_head").register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float()))
     for group in groups:
@@ -220,7 +221,8 @@ def learn(place: World, terms: Sequence[Term], priors: Annotators) -> Tensor:
     return _fit(place, groups, [], priors, RIDGES[costs.index(min(costs))])[0]
 
 
-def _fit(place: World, groups: Sequence[Judged], apart: Sequence[Judged], priors: Annotators, ridge: float) -> tuple[Tensor, float]:
+def _fit(place: World, groups: Sequence[Judged], apart: Sequence[Judged], priors: Annotators,
+         ridge: float) -> tuple[Tensor, float]:
     """Weights after L-BFGS over everything at once, and the nats a judgment of `apart`."""
     terms, others = ([term for group in side for term, _ in group.terms] for side in (groups, apart))
     weight, book = sum(term.weight for term in terms), book_of(terms, others, priors)
