@@ -12,7 +12,7 @@ whole training takes a second and every setting can be tried in three seeds.
 The judgments of a kind cost the same number of answers. Two annotators in ten answer nearly at random. Measured on prompts that
 were kept out, in pairs of responses that the truth tells apart.
 
-    python -m bench judgments [--model smollm2-135m-q4 | tiny] [--answers 60 120 240 480] [--seeds 3]
+    python -m bench judgments [--model smollm2-135m-q4 | tiny] [--answers 60 180 540] [--seeds 3]
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,7 +55,7 @@ KINDS = ("comparison", "ranking", "rating", "thumbs", "demonstration")
 OVERLAP = 3               # annotators who are asked each question
 HELD_OUT = 0.35           # share of prompts that nobody judged
 TOLD_APART = 0.05         # truth, 0 to 1, by which the responses of a pair that is looked at differ
-RIDGES = (1e-3, 1e-2, 1e-1)      # a judgment; the best by likelihood on a fifth of the judged prompts
+RIDGES = (1e-1, 1e-2, 1e-3)      # a judgment; the best by likelihood on a fifth of the judged prompts
 ALIKE = Annotators(reliability=0.0, thresholds=0.0, loading=0.0, offset=0.0)
 EACH = Annotators()
 STYLE = """<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ddd}.stroke{fill:none;stroke-width:2}.band{opacity:.12}
@@ -184,7 +185,8 @@ class World:
         return Cached(torch.stack([self.features[response.ids] for group in groups for response in group.responses]))
 
 
-def world(model: str) -> World:
+def world(model: str, cache: str = "") -> World:
+    """`cache` is a file of hidden states, made where it is not there."""
     policy, template = trunk(model)
     rows = [(Prompt(id=row.id, messages=row.prompt), row.response.text)
             for row in load_dataset(builtin_path("instructions.en")).records]
@@ -192,12 +194,9 @@ def world(model: str) -> World:
     every = [sample for each in samples.values() for sample in each]
     groups, _ = group_judged([Thumb(id=sample.id, prompt=sample.prompt.messages, response=sample.response, up=True)
                               for sample in every], template, 10_000)
-    caught: list[Tensor] = []
-    hook = policy.get_submodule("score_head").register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float()))
-    for group in groups:
-        score_sequences(policy, [response.ids for response in group.responses], [group.prompt_length] * len(group.responses))
-    hook.remove()
-    hidden = torch.cat(caught)
+    hidden = torch.load(cache, weights_only=True) if Path(cache).is_file() else hidden_states(policy, groups)
+    if cache:
+        torch.save(hidden, cache)
     hidden = (hidden - hidden.mean(0)) / (hidden.std(0) + 1e-6) / math.sqrt(hidden.shape[1])
     ids = [response.ids for group in groups for response in group.responses]
     names = [term.id for group in groups for term, _ in group.terms]
@@ -205,11 +204,23 @@ def world(model: str) -> World:
     return World(template, samples, truth, dict(zip(ids, hidden, strict=True)), dict(zip(names, ids, strict=True)))
 
 
+def hidden_states(policy: Policy, groups: Sequence[Judged]) -> Tensor:
+    """(B, D): what the score head would read, of every response in order."""
+    caught: list[Tensor] = []
+    hook = policy.get_submodule("score_head").register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float()))
+    for at, group in enumerate(groups):
+        score_sequences(policy, [response.ids for response in group.responses], [group.prompt_length] * len(group.responses))
+        if at % 50 == 0:
+            print(f"hidden states of {at} of {len(groups)} prompts", file=sys.stderr, flush=True)
+    hook.remove()
+    return torch.cat(caught)
+
+
 def trunk(model: str) -> tuple[Policy, ChatTemplate]:
     if model == "tiny":
         return Policy(tiny_model(), score_head=True), ChatTemplate.of(tiny_tokenizer())
     source = resolve(model)
-    return (load_policy(source.path, "fp32", score_head=True), ChatTemplate.load(source.path, load_tokenizer(source.path)))
+    return (load_policy(source.path, "bf16", score_head=True), ChatTemplate.load(source.path, load_tokenizer(source.path)))
 
 
 def learn(place: World, terms: Sequence[Term], priors: Annotators) -> Tensor:
@@ -217,22 +228,28 @@ def learn(place: World, terms: Sequence[Term], priors: Annotators) -> Tensor:
     groups, _ = group_judged(terms, place.template, 10_000)
     apart = groups[::5]
     rest = [group for at, group in enumerate(groups) if at % 5]
-    costs = [_fit(place, rest, apart, priors, ridge)[1] for ridge in RIDGES]
-    return _fit(place, groups, [], priors, RIDGES[costs.index(min(costs))])[0]
+    costs, found = [], None
+    for ridge in RIDGES:
+        found, cost = _fit(place, rest, apart, priors, ridge, found)
+        costs.append(cost)
+    return _fit(place, groups, [], priors, RIDGES[costs.index(min(costs))], found)[0]
 
 
-def _fit(place: World, groups: Sequence[Judged], apart: Sequence[Judged], priors: Annotators,
-         ridge: float) -> tuple[Tensor, float]:
+def _fit(place: World, groups: Sequence[Judged], apart: Sequence[Judged], priors: Annotators, ridge: float,
+         start: Tensor | None) -> tuple[Tensor, float]:
     """Weights after L-BFGS over everything at once, and the nats a judgment of `apart`."""
     terms, others = ([term for group in side for term, _ in group.terms] for side in (groups, apart))
     weight, book = sum(term.weight for term in terms), book_of(terms, others, priors)
     head = place.head_of(groups)
+    if start is not None:
+        head.weight.data.copy_(start)
     judges = Judges(book, priors)
     head.add_module("judges", judges)
     task = Joint(groups, book, priors, 0.0, True, 1 / weight)
     batch = task.collate(range(len(groups)))
     learned = [each for each in head.parameters() if each.requires_grad]
-    optimizer = torch.optim.LBFGS(learned, max_iter=150, history_size=20, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(learned, max_iter=80, history_size=20, tolerance_grad=1e-5, tolerance_change=1e-7,
+                                  line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -292,6 +309,7 @@ def study(place: World, answers: int, seeds: int) -> dict[str, dict[str, float]]
         for name, said, priors in models_of(terms):
             right = accuracies(place, learn(place, said, priors), order[:cut])
             found[name].update({f"{seed} {prompt}": share for prompt, share in right.items()})
+            print(f"{answers} answers, seed {seed}, {name}: {sum(right.values()) / len(right):.4f}", file=sys.stderr, flush=True)
     return found
 
 
@@ -323,10 +341,11 @@ def plot(results: Mapping[int, Mapping[str, Any]]) -> str:
 def run(arguments: list[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="bench judgments")
     parser.add_argument("--model", default="smollm2-135m-q4")
-    parser.add_argument("--answers", type=int, nargs="+", default=[60, 120, 240, 480])
+    parser.add_argument("--answers", type=int, nargs="+", default=[60, 180, 540])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--cache", default="", help="a file for the hidden states")
     asked = parser.parse_args(arguments)
-    place = world(asked.model)
+    place = world(asked.model, asked.cache)
     results = {answers: compared(study(place, answers, asked.seeds)) for answers in asked.answers}
     PLOT.write_text(plot(results), encoding="utf-8")
     return {"model": asked.model, "prompts": len(place.samples), "responses": sum(map(len, place.samples.values())),
