@@ -15,19 +15,22 @@ import pytest
 import torch
 from interruption import InterruptedOnce
 
+import tutelage
 from tutelage.algorithms import bradley_terry_loss
 from tutelage.data.chat import ChatTemplate
 from tutelage.errors import ConfigError, DataError
+from tutelage.feedback.kinds import new_judgment
 from tutelage.messages import Message, Messages
 from tutelage.models.policy import Policy
 from tutelage.project import Project
-from tutelage.records import Preference, Ranking, Rating, Sample, Term, Thumb
+from tutelage.records import Preference, Prompt, Ranking, Rating, Sample, Term, Thumb
 from tutelage.rewards.config import Annotators, RewardModel
 from tutelage.rewards.joint import Joint, book_of, decided_pairs
 from tutelage.rewards.judges import Judges, Scale
 from tutelage.rewards.lessons import JUDGES_FILE
 from tutelage.rewards.model import RewardScorer
 from tutelage.rewards.train import train_reward
+from tutelage.store import Store
 from tutelage.training import fit as fitting
 from tutelage.training.config import Optimizer
 from tutelage.training.loop import update
@@ -300,3 +303,28 @@ def test_groups_have_offsets_of_their_own(template: ChatTemplate) -> None:
     at = torch.tensor([0, 0])
     low, high = judges.thresholds(at, at, torch.tensor([0, 1]))[:, 0].tolist()
     assert high - low == pytest.approx(2.0)
+
+
+def test_the_projects_own_judgments_train_by_what_they_say(project: Project, tiny_directory: Path) -> None:
+    """More than pairs: each in its own words, and the samples that a demonstration is set against are known to be used."""
+    question = Prompt(id="q", messages=asked("What?"))
+    samples = [Sample(id=text, prompt=question, prompt_ids=(), response_ids=(), logprobs=(), response_mask=(), text=text,
+                      ended=True) for text in ("good", "bad", "worse")]
+    with Store.open(project.store_place) as store:
+        store.add_person("ada", "human", "Ada")
+        store.add_samples(samples)
+        for kind, shown, answer in (("comparison", ("good", "bad"), {"winner": "a", "strength": 2}),
+                                    ("ranking", ("worse", "good", "bad"), {"ranks": [3, 1, 2]}),
+                                    ("rating", ("bad",), {"scores": {"helpful": 2}}),
+                                    ("critique", ("bad",), {"text": "Be good."}), ("edit", ("bad",), {"text": "better"}),
+                                    ("demonstration", (), {"text": "best"})):
+            store.add_judgments([new_judgment(kind, "ada", "human", question, shown, answer)])
+    settings: dict[str, Any] = {"model": str(tiny_directory), "heldout_fraction": 0.0, "precision": "fp32"}
+    facts = tutelage.reward(project, name="all", **settings).manifest.facts
+    assert facts["objective"] == "joint" and {name: each["train"] for name, each in facts["judgments"].items()} == dict.fromkeys(
+        ("comparison", "critique", "demonstration", "ranking", "rating"), 1)
+    assert facts["pairs"] == 1 + 3 + 1 + 3
+    pairs = tutelage.reward(project, name="pairs", sources=["comparison", "ranking"], **settings)
+    assert pairs.manifest.facts["objective"] == "bradley_terry" and pairs.manifest.people["ada"]["judgments"] == 6
+    # the pair that was both compared and ranked is one, of two judgments
+    assert {name: each["train"] for name, each in pairs.manifest.facts["judgments"].items()} == {"comparison": 2, "ranking": 1}
