@@ -187,14 +187,14 @@ class World:
 
 def world(model: str, cache: str = "") -> World:
     """`cache` is a file of hidden states, made where it is not there."""
-    policy, template = trunk(model)
+    template = ChatTemplate.of(tiny_tokenizer()) if model == "tiny" else _template(resolve(model).path)
     rows = [(Prompt(id=row.id, messages=row.prompt), row.response.text)
             for row in load_dataset(builtin_path("instructions.en")).records]
     samples = responses_to(rows)
     every = [sample for each in samples.values() for sample in each]
     groups, _ = group_judged([Thumb(id=sample.id, prompt=sample.prompt.messages, response=sample.response, up=True)
                               for sample in every], template, 10_000)
-    hidden = torch.load(cache, weights_only=True) if Path(cache).is_file() else hidden_states(policy, groups)
+    hidden = torch.load(cache, weights_only=True) if Path(cache).is_file() else hidden_states(trunk(model), groups)
     if cache:
         torch.save(hidden, cache)
     hidden = (hidden - hidden.mean(0)) / (hidden.std(0) + 1e-6) / math.sqrt(hidden.shape[1])
@@ -216,11 +216,12 @@ def hidden_states(policy: Policy, groups: Sequence[Judged]) -> Tensor:
     return torch.cat(caught)
 
 
-def trunk(model: str) -> tuple[Policy, ChatTemplate]:
-    if model == "tiny":
-        return Policy(tiny_model(), score_head=True), ChatTemplate.of(tiny_tokenizer())
-    source = resolve(model)
-    return (load_policy(source.path, "bf16", score_head=True), ChatTemplate.load(source.path, load_tokenizer(source.path)))
+def trunk(model: str) -> Policy:
+    return Policy(tiny_model(), score_head=True) if model == "tiny" else load_policy(resolve(model).path, "bf16", score_head=True)
+
+
+def _template(directory: Path) -> ChatTemplate:
+    return ChatTemplate.load(directory, load_tokenizer(directory))
 
 
 def learn(place: World, terms: Sequence[Term], priors: Annotators) -> Tensor:
