@@ -78,6 +78,11 @@ class Judged:
     terms: tuple[tuple[Term, tuple[int, ...]], ...]
 
     @property
+    def pairs(self) -> tuple[tuple[int, int, Preference], ...]:
+        """Those of its terms that are preferences: chosen, rejected, the term."""
+        return tuple((at[0], at[1], term) for term, at in self.terms if isinstance(term, Preference))
+
+    @property
     def num_tokens(self) -> int:
         """With the prompt computed once."""
         return self.prompt_length + sum(len(response.ids) - self.prompt_length for response in self.responses)
@@ -123,9 +128,8 @@ def group_pairs(preferences: Sequence[Preference], template: ChatTemplate, max_l
 
 
 def as_pairs(group: Judged) -> Group:
-    """Those of its terms that are preferences."""
-    pairs = tuple((at[0], at[1], term) for term, at in group.terms if isinstance(term, Preference))
-    return Group(group.prompt, group.prompt_length, group.responses, pairs)
+    """With its preferences alone."""
+    return Group(group.prompt, group.prompt_length, group.responses, group.pairs)
 
 
 def check_responses(groups: Sequence[Group], template: ChatTemplate) -> None:
