@@ -29,7 +29,7 @@ from tutelage.evaluation.plans import write_plan
 from tutelage.evaluation.stage import describe_data
 from tutelage.evaluation.stage import evaluate as _evaluate
 from tutelage.evaluation.task_stage import describe_tasks, evaluate_tasks, is_address, load_tasks
-from tutelage.feedback.gathering import Gathered, gather, origin
+from tutelage.feedback.gathering import Gathered, gather, gather_each, origin, says_more
 from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import sample as _sample
@@ -110,7 +110,7 @@ def reward(project: str | Path | Project, **settings: Any) -> Artifact:
     """Train a reward model; settings as in `rewards.config.RewardModel`. `data="feedback"` takes the project's judgments."""
     config = from_plain(RewardModel, settings)
     with (opened := _open(project, "reward", settings)).lock():
-        gathered = _feedback(opened, config.data, config.aggregation)
+        gathered, config = _judged(opened, config)
         return train_reward(opened, config, **(origin(gathered) if gathered else {}))
 
 
@@ -242,6 +242,21 @@ def _feedback(project: Project, data: str, method: str = "vote") -> Gathered | N
         return None
     with Store.open(project.store_place) as store:
         return gather(project, store, method=method)
+
+
+def _judged(project: Project, config: RewardModel) -> tuple[Gathered | None, RewardModel]:
+    """The project's own judgments, where they are asked for: combined to pairs, or each by itself where they say more than
+    pairs do; and the settings with the objective that is."""
+    if "feedback" not in (config.data, *config.also):
+        return None, config
+    with Store.open(project.store_place) as store:
+        if config.objective != "bradley_terry":
+            each = gather_each(project, store)
+            if config.objective == "auto" and says_more(each.terms, config.sources):
+                return each, replace(config, objective="joint")
+            if config.objective != "auto" or {config.data, *config.also} != {"feedback"}:
+                return each, config
+        return gather(project, store, method=config.aggregation, of_kinds=frozenset(config.sources)), config
 
 
 def _open(project: str | Path | Project, command: str, settings: Mapping[str, Any]) -> Project:
