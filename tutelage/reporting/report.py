@@ -195,7 +195,10 @@ class Report:
     tables: tuple[Table, ...] = ()
     intervals: tuple[IntervalGroup, ...] = ()
     curves: tuple[Curve, ...] = ()
+    curves_title: str = ""               # what they show, and how to read it, where that is not the course of training
+    curves_about: str = ""
     examples: tuple[Example, ...] = ()
+    examples_title: str = ""             # what is shown, where that is not responses of several models
     examples_about: str = ""             # how they were chosen
     lineage: tuple[Node, ...] = ()
     settings: tuple[Settings, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -18,17 +18,16 @@ from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.usage import write_used
-from tutelage.errors import DataError
 from tutelage.lineage import Manifest
-from tutelage.messages import messages_to_json, record_id
 from tutelage.models.circumstances import begin_run
 from tutelage.models.load import keep_layers, load_policy, load_tokenizer, resolve, save_policy
 from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
 from tutelage.records import Preference
+from tutelage.rewards import length
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import SCALE_FILE, score_sequences
-from tutelage.seeds import stream_seed
+from tutelage.rewards.split import heldout_terms, refuse_leaks, split_groups, write_split
 from tutelage.training import preflight
 from tutelage.training.fit import Task, fit
 from tutelage.training.heldout import HeldOut
@@ -80,20 +79,22 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
     terms, origin = judgments(project, "reward", config.data, preferences)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
+    apart, its_parents, its_sources = heldout_terms(project, config.heldout) if config.heldout else ([], {}, {})
     manifest = Manifest(kind="reward", name=config.name, stage="reward",
-                        parents={**source.parents("model"), **(parents or {}), **origin["parents"]},
-                        sources={**source.sources("model"), **origin["sources"]}, people=people or _people(terms),
+                        parents={**source.parents("model"), **(parents or {}), **origin["parents"], **its_parents},
+                        sources={**source.sources("model"), **origin["sources"], **its_sources}, people=people or _people(terms),
                         template=template.sha256, config=to_plain(config), seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
     groups, dropped = group_pairs(terms, template, config.max_length)
-    train, heldout = split_groups(groups, config.heldout_fraction, config.seed)
+    train, heldout = _sides(groups, group_pairs(apart, template, config.max_length)[0], config)
     console.print(f"reward: {sum(len(group.pairs) for group in train)} pairs of {len(train)} prompts to train on, "
                   f"{sum(len(group.pairs) for group in heldout)} of {len(heldout)} kept out, {dropped} too long")
-    check_responses(groups, template)
-    policy = load_policy(source.path, precision, score_head=True, adapter=config.adapter if config.adapter.rank else None)
+    check_responses([*train, *heldout], template)
+    policy = load_policy(source.path, precision, score_head=True, adapter=config.adapter if config.adapter.rank else None,
+                         adapter_seed=config.seed)
     freeze_language_head(policy)
     if config.layers:
         keep_layers(policy, config.layers)
@@ -104,18 +105,16 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Pr
                       patience=config.patience) if heldout else None
     learned = fit("reward", policy, BradleyTerry(train, config.centring, policy.ragged), config, run, watched)
     _check_padding(policy, train, precision)
-    scores = [score_group(policy, group) for group in train]
-    mean, std = _moments(scores)
+    measured, scale = _measured(policy, train, heldout, config)
     facts = {**run.circumstances, **learned, "pairs": sum(len(group.pairs) for group in groups), "dropped_too_long": dropped,
-             "train_accuracy": accuracy(train, scores),
-             "heldout_pairs": sum(len(group.pairs) for group in heldout),
-             "heldout_accuracy": accuracy(heldout, [score_group(policy, group) for group in heldout]),
+             **measured,
              "annotators": sorted({term.annotator for term in terms})}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
         template.save(draft.path)
         write_used(draft.path, {**(used or {}), **_used(origin["parents"], groups)})
-        (draft / SCALE_FILE).write_text(json.dumps({"mean": mean, "std": std}) + "\n", encoding="utf-8")
+        write_split(draft.path, train, heldout)
+        (draft / SCALE_FILE).write_text(json.dumps(scale) + "\n", encoding="utf-8")
         preflight.reload(policy, draft.path, collate_groups(train[:1], policy.ragged).tokens, precision, score_head=True)
     run.finish()
     return draft.artifact
@@ -131,16 +130,35 @@ def _people(terms: Sequence[Preference]) -> dict[str, Any]:
     return {f"unnamed ({kind})": {"kind": kind, "judgments": count} for kind, count in sorted(counts.items())}
 
 
-def split_groups(groups: Sequence[Group], fraction: float, seed: int) -> tuple[list[Group], list[Group]]:
-    """Train and held-out groups: by a hash of the prompt, so that a prompt is never on both sides."""
-    def held(group: Group) -> bool:
-        name = record_id("prompt", messages_to_json(group.prompt))
-        return stream_seed(seed, "reward", "heldout", name) / 2**63 < fraction
+def _sides(groups: list[Group], apart: list[Group], config: RewardModel) -> tuple[list[Group], list[Group]]:
+    """What is trained on, smoothed, and what is kept out: the groups `apart` where the settings name such data."""
+    train, heldout = (groups, apart) if config.heldout else split_groups(groups, config.heldout_fraction, config.heldout_seed)
+    refuse_leaks(train, heldout)
+    return smoothed(train, config.label_smoothing), heldout
 
-    train = [group for group in groups if not held(group)]
-    if not train:
-        raise DataError(f"no prompt is left to train on: {len(groups)} prompts, heldout_fraction {fraction}.")
-    return train, [group for group in groups if held(group)]
+
+def _measured(policy: Policy, train: Sequence[Group], heldout: Sequence[Group],
+              config: RewardModel) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the manifest says of the trained model, and what its scale file holds."""
+    raw = [score_group(policy, group) for group in train]
+    removed = length.fitted(train, raw) if config.regress_length else None
+    scores = length.without(removed, train, raw)
+    kept_out = length.without(removed, heldout, [score_group(policy, group) for group in heldout])
+    mean, std = _moments(scores)
+    facts = {"train_accuracy": accuracy(train, scores), "heldout_pairs": sum(len(group.pairs) for group in heldout),
+             "heldout_accuracy": accuracy(heldout, kept_out),
+             "length_correlation": {"train": length.correlation(train, raw), "heldout": length.correlation(heldout, kept_out)},
+             "length_slope": None if removed is None else removed.slope}
+    return facts, {"mean": mean, "std": std, **({} if removed is None else {"length": asdict(removed)})}
+
+
+def smoothed(groups: Sequence[Group], smoothing: float) -> list[Group]:
+    """Labels drawn towards a tie: p becomes (1 - e) p + e (1 - p), as if one judgment in 1 / e had been turned round."""
+    if not smoothing:
+        return list(groups)
+    return [replace(group, pairs=tuple(
+        (chosen, rejected, replace(term, label=(1 - smoothing) * term.label + smoothing * (1 - term.label)))
+        for chosen, rejected, term in group.pairs)) for group in groups]
 
 
 def score_group(policy: Policy, group: Group) -> torch.Tensor:
