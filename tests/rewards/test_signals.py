@@ -62,14 +62,14 @@ def test_new_words_inform_and_those_of_the_prompt_or_said_twice_do_not(sample: S
 
 
 def test_fluency_is_the_mean_log_probability_of_the_sampled_ids(sample: Say, template: ChatTemplate) -> None:
-    policy = Policy(tiny_model(initializer_range=0.3))
-    reward = Fluency(policy, template)
+    plain = tiny_model(initializer_range=0.3)
+    reward = Fluency(Policy(tiny_model(initializer_range=0.3)), template)
     samples = [sample("p", "abc"), sample("another prompt", "zz"), sample("p", "abc", ids=(200, 201, template.end_of_turn_id))]
     found = reward.score(samples).total
     for each, value in zip(samples, found, strict=True):
         ids = torch.tensor([[*each.prompt_ids, *each.response_ids]])
         with torch.no_grad():
-            logprobs = policy.model(input_ids=ids).logits[0].log_softmax(-1)
+            logprobs = plain(input_ids=ids).logits[0].log_softmax(-1)
         begin = len(each.prompt_ids)
         wanted = [float(logprobs[at - 1, ids[0, at]]) for at in range(begin, ids.shape[1])]
         assert value == pytest.approx(sum(wanted) / len(wanted), abs=1e-4)

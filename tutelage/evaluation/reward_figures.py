@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from tutelage.evaluation.judged_pairs import Item, Judgments, prompt_name
 from tutelage.messages import Messages
@@ -23,6 +24,7 @@ from tutelage.statistics.resampling import bootstrap_interval
 from tutelage.text_metrics import count_words
 
 Numbers = NDArray[np.float64]
+ScoreOf = Callable[[Messages, Messages], float]      # (prompt, response) -> score, NaN where there is none
 SHORTER, LONGER = 0.8, 1.25      # better response over worse one, in words: between them they count as equally long
 FEWEST = 5                       # rows from which on a correlation is given
 LUCK = 200                       # draws that say what calibration error a calibrated model would show
@@ -143,8 +145,8 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def measure(items: Sequence[Item], rated: Sequence[Rated], judgments: Judgments, score_of: Callable[[Messages, Messages], float],
-            *, unit: float | None, swap: Swap | None = None, seed: int = 0) -> RewardFigures:
+def measure(items: Sequence[Item], rated: Sequence[Rated], judgments: Judgments, score_of: ScoreOf, *,
+            unit: float | None, swap: Swap | None = None, seed: int = 0) -> RewardFigures:
     """Everything that can be said of scores.
 
     Args:
@@ -255,22 +257,22 @@ def _ceiling(items: Sequence[Item], rated: Sequence[Rated], seed: int) -> Ceilin
 
 
 def calibrated(items: Sequence[Item], rated: Sequence[Rated], unit: float, seed: int = 0) -> Calibration:
-    """Probabilities sigma(unit x gap) against shares of votes, of the side the model prefers: turning pairs round changes
-    nothing. Where it prefers neither, the share is a half."""
+    """Probabilities sigma(unit x gap) against shares of votes. The error and the bins are of the side the model prefers, so that
+    turning a pair round changes nothing; where it prefers neither it says a half of either, and either had a half on average."""
     gaps = unit * np.array([each.gap for each in rated])
     share = np.array([item.share for item in items])
-    said = 1 / (1 + np.exp(-np.minimum(np.abs(gaps), 500)))                  # of the side it prefers, at least 0.5
+    said = expit(np.abs(gaps))                                               # of the side it prefers, at least 0.5
     happened = np.where(gaps > 0, share, np.where(gaps < 0, 1 - share, 0.5))
     clusters = _prompts(items)
     rng = np.random.default_rng(seed)
     luck = float(np.mean([calibration_error(said, rng.random(len(said)) < said) for _ in range(LUCK)]))
-    squares = mean_interval((said - happened) ** 2, clusters, seed=seed)
-    assert math.isclose(squares.value, brier(said, happened), abs_tol=1e-12)
+    squares = mean_interval((expit(gaps) - share) ** 2, clusters, seed=seed)
+    assert math.isclose(squares.value, brier(expit(gaps), share), abs_tol=1e-12)
     return Calibration(error=bootstrap_interval(lambda rows: calibration_error(said[rows], happened[rows]), clusters, seed=seed),
                        luck=luck, brier=squares, bins=tuple(reliability(said, happened)))
 
 
-def _with_ratings(ratings: Sequence[Rating], score_of: Callable[[Messages, Messages], float], seed: int) -> dict[str, Correlations]:
+def _with_ratings(ratings: Sequence[Rating], score_of: ScoreOf, seed: int) -> dict[str, Correlations]:
     rows: dict[str, list[tuple[float, float, str]]] = {}
     for each in ratings:
         score = score_of(each.prompt, each.response)
@@ -293,7 +295,7 @@ def correlation(measured: Callable[..., float], a: Numbers, b: Numbers, clusters
     return bootstrap_interval(lambda rows: measured(a[rows], b[rows]), clusters, 200 if measured is kendall else 1000, seed)
 
 
-def _with_thumbs(thumbs: Sequence[Thumb], score_of: Callable[[Messages, Messages], float], seed: int) -> Estimate | None:
+def _with_thumbs(thumbs: Sequence[Thumb], score_of: ScoreOf, seed: int) -> Estimate | None:
     told = [(score, each.up, prompt_name(each.prompt)) for each in thumbs
             if math.isfinite(score := score_of(each.prompt, each.response))]
     if len({up for _, up, _ in told}) < 2:

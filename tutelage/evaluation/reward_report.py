@@ -164,14 +164,15 @@ def _spread_rows(figures: RewardFigures, say: Say) -> list[Row]:
     told: list[tuple[str, Estimate | None, bool]] = [
         ("spread_right", spread.right, False), ("spread_wrong", spread.wrong, False), ("unanimous", spread.unanimous, True),
         ("when_unanimous", spread.when_unanimous, True), ("when_split", spread.when_split, True)]
-    return [Row(label=say(key), about=say("nothing") if value is None else "" if percent else about, cells=(value,), percent=percent)
-            for key, value, percent in told]
+    return [Row(label=say(key), about=say("nothing") if value is None else "" if percent else about, cells=(value,),
+                percent=percent) for key, value, percent in told]
 
 
 def _ratings(figures: RewardFigures, say: Say) -> Table:
-    return Table(title=say("ratings"), about=say("ratings_about"), columns=(say("aspect"), "Pearson", "Spearman", "Kendall"), rows=tuple(
-        Row(label=aspect, unit=say("ratings_rows", rows=f"{each.rows:,}"), cells=(each.pearson, each.spearman, each.kendall))
-        for aspect, each in figures.ratings.items()))
+    rows = tuple(Row(label=aspect, unit=say("ratings_rows", rows=f"{each.rows:,}"),
+                     cells=(each.pearson, each.spearman, each.kendall)) for aspect, each in figures.ratings.items())
+    columns = (say("aspect"), "Pearson", "Spearman", "Kendall")
+    return Table(title=say("ratings"), about=say("ratings_about"), columns=columns, rows=rows)
 
 
 def _groups(figures: RewardFigures, say: Say) -> list[IntervalGroup]:

@@ -139,9 +139,11 @@ def _fitting(judgments: Judgments, left: LeftOut, reward: Rewarded, limit: int) 
         assert tokens is not None
         return tokens(sample_of(prompt, response)) <= reward.max_tokens
 
-    kept = tuple(each for each in voices if fits(each.term.prompt, each.term.chosen) and fits(each.term.prompt, each.term.rejected))
-    return replace(judgments, voices=kept, ratings=tuple(each for each in judgments.ratings if fits(each.prompt, each.response)),
-                   thumbs=tuple(each for each in judgments.thumbs if fits(each.prompt, each.response))), \
+    kept = tuple(each for each in voices
+                 if fits(each.term.prompt, each.term.chosen) and fits(each.term.prompt, each.term.rejected))
+    ratings, thumbs = (tuple(each for each in said if fits(each.prompt, each.response))
+                       for said in (judgments.ratings, judgments.thumbs))
+    return Judgments(voices=kept, ratings=ratings, thumbs=thumbs), \
         replace(left, long=len(voices) - len(kept), tokens=reward.max_tokens)
 
 
@@ -221,7 +223,8 @@ def _swapped(reward: Score, samples: Sequence[Sample], scored: _Scored, items: S
     changes = [abs(again.total[again.place[name]] - scored.total[at]) for name, at in scored.place.items()]
     turned = sum(again.pair(item).gap * each.gap < 0 or (again.pair(item).gap == 0) != (each.gap == 0)
                  for item, each in zip(items, rated, strict=True))
-    return Swap(largest=max((change for change in changes if math.isfinite(change)), default=0.0), turned=turned, pairs=len(items))
+    largest = max((change for change in changes if math.isfinite(change)), default=0.0)
+    return Swap(largest=largest, turned=turned, pairs=len(items))
 
 
 def _plan() -> Plan:
@@ -248,8 +251,9 @@ def _write(draft: Path, project: Project, config: RewardReport, manifest: Manife
 
 
 def _error(item: Item, rated: Rated) -> dict[str, Any]:
-    return {"prompt": messages_to_json(item.prompt), "better": messages_to_json(item.better), "worse": messages_to_json(item.worse),
-            "share": item.share, "judges": item.judges, "score_better": rated.better, "score_worse": rated.worse}
+    return {"prompt": messages_to_json(item.prompt), "better": messages_to_json(item.better),
+            "worse": messages_to_json(item.worse), "share": item.share, "judges": item.judges,
+            "score_better": rated.better, "score_worse": rated.worse}
 
 
 def load_reward_report(artifact: Artifact) -> dict[str, Any]:

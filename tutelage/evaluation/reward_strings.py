@@ -10,23 +10,29 @@ REWARD: Catalogue = {
                        "{name} 在 {pairs} 对回答中有 {accuracy} 与评判者的偏好一致：优于随机。"),
     "verdict_worse": ("{name} prefers what the judges prefer on only {accuracy} of {pairs} pairs: worse than chance.",
                       "{name} 在 {pairs} 对回答中仅有 {accuracy} 与评判者的偏好一致：不如随机。"),
-    "verdict_tied": ("{name} prefers what the judges prefer on {accuracy} of {pairs} pairs: not shown to be better than chance.",
-                     "{name} 在 {pairs} 对回答中有 {accuracy} 与评判者的偏好一致：未显示出优于随机。"),
+    "verdict_tied": (
+        "{name} prefers what the judges prefer on {accuracy} of {pairs} pairs: not shown to be better than chance.",
+        "{name} 在 {pairs} 对回答中有 {accuracy} 与评判者的偏好一致：未显示出优于随机。"),
     "verdict_too_few": ("{pairs} pairs of fewer than {fewest} prompts are too few to tell whether {name} is any good.",
                         "{pairs} 对回答、不足 {fewest} 条提示，不足以判断 {name} 的好坏。"),
     "verdict_none": ("No pair here has a better side, so the accuracy of {name} is not defined.",
                      "此处没有分出高下的回答对，{name} 的准确率无法定义。"),
-    "lede_heldout": ("Measured on {pairs} pairs of {prompts} prompts that the model was not trained on, nor on any nearly like them. "
-                     "Brackets hold 95% intervals over prompts.",
-                     "在 {prompts} 条提示的 {pairs} 对回答上测量，模型未曾用这些提示或与之近似的提示训练。方括号内为按提示计算的 95% 区间。"),
+    "lede_heldout": (
+        "Measured on {pairs} pairs of {prompts} prompts that the model was not trained on, nor on any nearly like them. "
+        "Brackets hold 95% intervals over prompts.",
+        "在 {prompts} 条提示的 {pairs} 对回答上测量，模型未曾用这些提示或与之近似的提示训练。方括号内为按提示计算的 95% "
+        "区间。"),
     "lede": ("Measured on {pairs} pairs of {prompts} prompts. Brackets hold 95% intervals over prompts.",
              "在 {prompts} 条提示的 {pairs} 对回答上测量。方括号内为按提示计算的 95% 区间。"),
-    "lede_ceiling": ("On the {items} pairs that several people judged, one agrees with another on {people}, and the model with one "
-                     "of them on {model}: nobody can be expected to do better than people do among themselves.",
-                     "在多人评判过的 {items} 对上，人与人的一致率为 {people}，模型与其中一人的一致率为 {model}：不能指望模型超过人与人之间的一致程度。"),
-    "lede_no_ceiling": ("No pair was judged twice, so how far people agree with each other, which is the most that can be reached, is "
-                        "not known.",
-                        "没有任何一对由两人评判，因此人与人的一致程度（可达到的上限）未知。"),
+    "lede_ceiling": (
+        "On the {items} pairs that several people judged, one agrees with another on {people}, and the model with one of "
+        "them on {model}: nobody can be expected to do better than people do among themselves.",
+        "在多人评判过的 {items} 对上，人与人的一致率为 {people}，模型与其中一人的一致率为 {model}：不能指望模型超过人与人"
+        "之间的一致程度。"),
+    "lede_no_ceiling": (
+        "No pair was judged twice, so how far people agree with each other, which is the most that can be reached, is "
+        "not known.",
+        "没有任何一对由两人评判，因此人与人的一致程度（可达到的上限）未知。"),
     # measures
     "measures": ("What was measured", "测量结果"),
     "measure": ("Measure", "指标"),
@@ -34,16 +40,21 @@ REWARD: Catalogue = {
     "measures_about": ("A dash stands where something is not defined or not known; the line below the name says why.",
                        "短横表示无法定义或未知，原因见名称下方。"),
     "accuracy": ("Accuracy", "准确率"),
-    "accuracy_about": ("decided pairs whose better side has the higher score, equal scores half", "分出高下的回答对中较好者得分较高的比例，同分计半"),
+    "accuracy_about": ("decided pairs whose better side has the higher score, equal scores half",
+                       "分出高下的回答对中较好者得分较高的比例，同分计半"),
     "people": ("People among themselves", "人与人一致率"),
-    "people_about": ("one judge with another on the same pair, a tie being a tossed coin", "同一对上一位评判者与另一位一致的比例，平局视同抛硬币"),
+    "people_about": ("one judge with another on the same pair, a tie being a tossed coin",
+                     "同一对上一位评判者与另一位一致的比例，平局视同抛硬币"),
     "model_with_one": ("The model with one of them", "模型与单人一致率"),
     "model_with_one_about": ("on the same {items} pairs", "同样的 {items} 对"),
     "ece": ("Calibration error", "校准误差"),
-    "ece_about": ("how far probabilities are from shares of votes, on average; a calibrated model would show about {luck} here by luck",
-                  "概率与得票比例的平均差距；完全校准的模型在此也会因偶然显示约 {luck}"),
+    "ece_about": (
+        "how far probabilities are from shares of votes, on average; a calibrated model would show about {luck} here by "
+        "luck",
+        "概率与得票比例的平均差距；完全校准的模型在此也会因偶然显示约 {luck}"),
     "brier": ("Brier score", "Brier 分数"),
-    "brier_about": ("mean squared distance of probability and share of votes; 0.25 is what a coin has", "概率与得票比例之差的平方均值；抛硬币为 0.25"),
+    "brier_about": ("mean squared distance of probability and share of votes; 0.25 is what a coin has",
+                    "概率与得票比例之差的平方均值；抛硬币为 0.25"),
     "thumbs": ("Thumbs", "点赞与点踩"),
     "thumbs_about": ("chance that a liked response has a higher score than a disliked one, whatever the prompt",
                      "任取一个被赞与一个被踩的回答，前者得分较高的概率（不限提示）"),
@@ -54,14 +65,18 @@ REWARD: Catalogue = {
     "within": ("Score and length", "得分与长度"),
     "within_about": ("correlation of their differences within a prompt; −1 to 1", "同一提示内差值的相关；−1 至 1"),
     "at_equal": ("Score and length among equals", "同等评判下的得分与长度"),
-    "at_equal_about": ("the same with the judgment held fixed: what length earns that no judge gave", "固定评判后的相关：评判者未给、而由长度得来的部分"),
+    "at_equal_about": ("the same with the judgment held fixed: what length earns that no judge gave",
+                       "固定评判后的相关：评判者未给、而由长度得来的部分"),
     "slope": ("What a doubled length earns", "长度加倍的得分变化"),
     "slope_about": ("at equal judgment", "评判相同时"),
     "position": ("Score and place", "得分与位置"),
-    "position_about": ("correlation with what was shown first to the judges, the judgment held fixed", "与评判时先出示者的相关（固定评判）"),
+    "position_about": ("correlation with what was shown first to the judges, the judgment held fixed",
+                       "与评判时先出示者的相关（固定评判）"),
     "swap": ("Change when order is swapped", "交换顺序后的变化"),
-    "swap_about": ("largest change of a score when everything is scored in the opposite order; {turned} of {pairs} pairs turned round",
-                   "以相反顺序重新打分时的最大变化；{pairs} 对中有 {turned} 对结论翻转"),
+    "swap_about": (
+        "largest change of a score when everything is scored in the opposite order; {turned} of {pairs} pairs turned "
+        "round",
+        "以相反顺序重新打分时的最大变化；{pairs} 对中有 {turned} 对结论翻转"),
     "spread_right": ("Ensemble spread where it is right", "判断正确处的集成分歧"),
     "spread_wrong": ("Ensemble spread where it is wrong", "判断错误处的集成分歧"),
     "spread_about": ("standard deviation over {members} members of the difference between two responses",
@@ -79,7 +94,8 @@ REWARD: Catalogue = {
                        "无法定义：该奖励不给出对数几率，得分不能换算为概率"),
     "no_ratings": ("not known: the data hold no ratings that vary, or too few", "未知：数据中没有有差异的评分，或数量太少"),
     "no_thumbs": ("not known: the data hold no thumbs of both kinds", "未知：数据中没有同时包含赞与踩"),
-    "no_length": ("not defined: too few pairs, or all as long or with the same score", "无法定义：回答对太少，或长度、得分全部相同"),
+    "no_length": ("not defined: too few pairs, or all as long or with the same score",
+                  "无法定义：回答对太少，或长度、得分全部相同"),
     "no_position": ("not known: the data do not say which response was shown first", "未知：数据未说明先出示哪个回答"),
     "one_model": ("not defined: this is one model, no ensemble", "无法定义：这是单个模型，不是集成"),
     "nothing": ("not defined: nothing of that kind here", "无法定义：此处没有此类情形"),
@@ -121,9 +137,10 @@ REWARD: Catalogue = {
     "is_right": ("right", "正确"),
     # calibration
     "calibration": ("Calibration", "校准"),
-    "calibration_about": ("Of the side that the model prefers: the share of votes it really had over the probability the model gave it. "
-                          "On the diagonal, probabilities mean what they say.",
-                          "对模型偏好的一方：实际得票比例与模型给出的概率。落在对角线上表示概率名副其实。"),
+    "calibration_about": (
+        "Of the side that the model prefers: the share of votes it really had over the probability the model gave it. On "
+        "the diagonal, probabilities mean what they say.",
+        "对模型偏好的一方：实际得票比例与模型给出的概率。落在对角线上表示概率名副其实。"),
     "reliability": ("Reliability", "可靠性"),
     "seen": ("share of votes", "得票比例"),
     "perfect": ("calibrated", "完全校准"),
@@ -131,31 +148,37 @@ REWARD: Catalogue = {
     "unit_probability": ("probability the model gave", "模型给出的概率"),
     # errors
     "errors": ("The worst errors", "最严重的错误"),
-    "errors_about": ("The {count} pairs on which the model disagrees with the judges most, in full. There are {wrong} errors in all.",
-                     "模型与评判者分歧最大的 {count} 对，全文列出。错误共 {wrong} 个。"),
+    "errors_about": (
+        "The {count} pairs on which the model disagrees with the judges most, in full. There are {wrong} errors in all.",
+        "模型与评判者分歧最大的 {count} 对，全文列出。错误共 {wrong} 个。"),
     "judged_better": ("judged better, {share} of votes", "评判较好，得票 {share}"),
     "judged_worse": ("judged worse", "评判较差"),
     "score": ("score", "得分"),
     # what to keep in mind
-    "note_trained": ("{count} pairs were left out, for the model was trained on their prompts.", "{count} 对因其提示用于训练而被剔除。"),
+    "note_trained": ("{count} pairs were left out, for the model was trained on their prompts.",
+                     "{count} 对因其提示用于训练而被剔除。"),
     "note_near": ("{count} pairs were left out, for their prompts are nearly the same as ones the model was trained on.",
                   "{count} 对因其提示与训练提示近似而被剔除。"),
-    "note_not_compared": ("What the model was trained on is not here any more ({why}), so near duplicates of it may be among these "
-                          "prompts; equal ones were left out.",
-                          "训练数据已不可得（{why}），因此这些提示中可能混有近似者；完全相同者已剔除。"),
+    "note_not_compared": (
+        "What the model was trained on is not here any more ({why}), so near duplicates of it may be among these "
+        "prompts; equal ones were left out.",
+        "训练数据已不可得（{why}），因此这些提示中可能混有近似者；完全相同者已剔除。"),
     "note_unknown_training": ("What this reward was trained on is not known here: it may have seen these judgments.",
                               "此奖励的训练数据未知：它可能见过这些评判。"),
     "note_long": ("{count} pairs were left out, for a side is longer than the {tokens} tokens the model was trained with.",
                   "{count} 对因有一方超过训练时的 {tokens} 个词元而被剔除。"),
-    "note_skipped": ("{count} pairs have no score and were left out (first: {why}).", "{count} 对没有得分而被剔除（首个原因：{why}）。"),
+    "note_skipped": ("{count} pairs have no score and were left out (first: {why}).",
+                     "{count} 对没有得分而被剔除（首个原因：{why}）。"),
     "note_mixed": ("Judgments of {kinds} stand side by side here; they are told apart above, and the headline mixes them.",
                    "此处并列{kinds}的评判；上文分别列出，总数则混合计算。"),
     "note_length": ("Among equals, the score follows length: {value}. RL against it may learn to be long.",
                     "在同等评判下，得分随长度变化：{value}。以其做强化学习可能学会冗长。"),
-    "note_regressed": ("Length was regressed out of the scores: {slope} score units for each unit of log(1 + tokens), as fitted on the "
-                       "training responses.",
-                       "得分已回归去除长度影响：每单位 log(1 + 词元数) 对应 {slope} 得分单位，于训练回答上拟合。"),
-    "note_swap": ("Scores depend on the order in which responses are scored, by up to {largest}.", "得分随打分顺序变化，最大 {largest}。"),
+    "note_regressed": (
+        "Length was regressed out of the scores: {slope} score units for each unit of log(1 + tokens), as fitted on the "
+        "training responses.",
+        "得分已回归去除长度影响：每单位 log(1 + 词元数) 对应 {slope} 得分单位，于训练回答上拟合。"),
+    "note_swap": ("Scores depend on the order in which responses are scored, by up to {largest}.",
+                  "得分随打分顺序变化，最大 {largest}。"),
     "note_ceiling": ("The ceiling is that of the {items} pairs that were judged twice, not of all {pairs}.",
                      "上限只依据被评判两次的 {items} 对，而非全部 {pairs} 对。"),
     "note_slices": ("Slices were not corrected for their number: with many, one looks different by chance.",

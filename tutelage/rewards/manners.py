@@ -22,7 +22,9 @@ _RUDE = {
         r"(?i)\b(?:you(?:'re| are)?|what) (?:an? |such an? |so |really |just |too |fucking )*"
         r"(?:idiots?|morons?|stupid|dumb|imbeciles?|fools?|losers?|pathetic|worthless|ignorant|retarded)\b"
         r"|\b(?:stupid|dumb|idiotic|moronic) (?:question|request|person|human|user)\b|\byour stupidity\b"
-        r"|你(?:真|太|这个?|就是个?|是个?|简直)*(?:白痴|傻瓜|笨蛋|蠢货|蠢|笨|弱智|废物|脑残|智障|傻[逼屄b])|(?:蠢|傻|弱智)问题"),
+        r"|你(?:真|太|这个?|就是个?|是个?|简直)*(?:白痴|傻瓜|笨蛋|蠢货|蠢|笨|弱智|废物|脑残|智障|"
+        r"傻[逼屄b])"
+        r"|(?:蠢|傻|弱智)问题"),
     "swearing": regex.compile(
         r"(?i)\b(?:f+u+c+k\w*|shit(?:ty|s)?|bullshit|bitch(?:es)?|assholes?|bastards?|damn you|go to hell)\b"
         r"|他妈的|妈的|操你|去死吧|滚蛋|混蛋|王八蛋|傻[逼屄]|狗屁|放屁"),

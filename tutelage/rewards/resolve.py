@@ -71,6 +71,8 @@ def resolve_reward(project: Project, reward: str | Function, scoring: Scoring | 
             f"reward {score.name}": hashlib.sha256(_source(reward).encode()).hexdigest()})
     if reward.startswith(("http://", "https://")):
         return _endpoint(reward, scoring)
+    if reward.startswith(f"{ENSEMBLE}("):
+        return _ensemble(project, Called.read(reward), scoring)
     if reward.startswith(RULE):
         return Named(name=reward, score=load_rule(reward.removeprefix(RULE), scoring), parents={}, sources={})
     file, _, function = reward.rpartition(":")
@@ -80,8 +82,6 @@ def resolve_reward(project: Project, reward: str | Function, scoring: Scoring | 
     if reward.startswith(SIGNAL):
         return _signal(project, reward, scoring)
     called = Called.read(reward)
-    if called.name == ENSEMBLE:
-        return _ensemble(project, called, scoring)
     if called.name.startswith(HUB) or called.label is not None or (Path(called.name).expanduser() / "config.json").is_file():
         return _classifier(project, called, scoring)
     return _reward_model(project, reward.removeprefix(MODEL), scoring)

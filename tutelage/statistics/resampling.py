@@ -33,17 +33,22 @@ def bootstrap_interval(statistic: Statistic, clusters: Sequence | NDArray, resam
     if not len(clusters):
         raise ShapeError("bootstrap_interval got no rows; wanted at least one.")
     _, index = np.unique(np.asarray(clusters), return_inverse=True)
-    order = np.argsort(index, kind="stable")
-    members = np.split(order, np.flatnonzero(np.diff(index[order])) + 1)
+    order, sizes = np.argsort(index, kind="stable"), np.bincount(index)
+    starts, count = np.cumsum(sizes) - sizes, len(sizes)
     value = statistic(np.arange(len(index)))
-    if not math.isfinite(value) or len(members) < 2:
-        return Estimate(value, math.nan, math.nan, len(members))
+    if not math.isfinite(value) or count < 2:
+        return Estimate(value, math.nan, math.nan, count)
     rng = np.random.default_rng(seed)
-    drawn = (statistic(np.concatenate([members[at] for at in rng.integers(0, len(members), len(members))]))
-             for _ in range(resamples))
-    found = [each for each in drawn if math.isfinite(each)]
+
+    def draw() -> float:
+        clusters = rng.integers(0, count, count)
+        taken = sizes[clusters]                                              # rows of each, in order
+        within = np.arange(taken.sum()) - np.repeat(np.cumsum(taken) - taken, taken)
+        return statistic(order[np.repeat(starts[clusters], taken) + within])
+
+    found = [each for _ in range(resamples) if math.isfinite(each := draw())]
     if 2 * len(found) < resamples:
-        return Estimate(value, math.nan, math.nan, len(members))
+        return Estimate(value, math.nan, math.nan, count)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
-    return Estimate(value, float(low), float(high), len(members))
+    return Estimate(value, float(low), float(high), count)
