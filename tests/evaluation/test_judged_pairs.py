@@ -28,7 +28,8 @@ def only(voices: Sequence[Voice]) -> Item:
 
 def test_two_against_one_whichever_way_round_they_wrote_it(preference: Prefer) -> None:
     """Two say good is better, one says bad is: share 2/3; of the three pairs of judges one agrees."""
-    voices = [Voice(term=preference("p", "good", "bad", person="a")), Voice(term=preference("p", "good", "bad", id="2", person="b")),
+    voices = [Voice(term=preference("p", "good", "bad", person="a")),
+              Voice(term=preference("p", "good", "bad", id="2", person="b")),
               Voice(term=preference("p", "bad", "good", person="c"))]
     for order in permutations(voices):
         item = only(order)
@@ -40,7 +41,8 @@ def test_agreement_is_the_mean_over_pairs_of_judges_and_a_tie_a_coin(preference:
     draw = random.Random(0)
     for _ in range(50):
         votes = [draw.choice([0.0, 0.5, 1.0]) for _ in range(draw.randint(2, 6))]
-        item = only([Voice(term=preference("p", "one", "two", id=f"{n}", person=f"{n}", label=vote)) for n, vote in enumerate(votes)])
+        item = only([Voice(term=preference("p", "one", "two", id=f"{n}", person=f"{n}", label=vote))
+                     for n, vote in enumerate(votes)])
         each = [a * b + (1 - a) * (1 - b) for (i, a), (j, b) in permutations(enumerate(votes), 2)]
         assert item.agreement == pytest.approx(sum(each) / len(each))
         assert item.share == pytest.approx(max(sum(votes), len(votes) - sum(votes)) / len(votes))
@@ -81,7 +83,7 @@ def test_where_the_better_one_stood(preference: Prefer) -> None:
 def test_rankings_ratings_and_thumbs(preference: Prefer) -> None:
     asked = (Message.of("user", "p"),)
     ranking = Ranking(id="r", prompt=asked, responses=(said("x"), said("y"), said("z")), ranks=(2, 1, 2))
-    rated: list[Any] = [Rating(id=name, prompt=asked, response=said(name), scores=scores, person=person) for name, scores, person in (
+    rated: list[Any] = [Rating(id=name, prompt=asked, response=said(name), scores=scores, person=who) for name, scores, who in (
         ("u", {"good": 1.0, "true": 4.0}, "m"), ("v", {"good": 5.0, "true": 4.0}, "m"), ("w", {"good": 2.0}, "m"),
         ("q", {"good": 3.0, "true": 3.0}, "n"))]
     found = judgments_of([ranking, *rated, Thumb(id="t", prompt=asked, response=said("x"), up=True)])

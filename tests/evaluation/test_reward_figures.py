@@ -15,8 +15,6 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from tutelage.evaluation.judged_pairs import Item, Judgments
 from tutelage.evaluation.reward_figures import (
-    Rated,
-    RewardFigures,
     calibrated,
     length_gap,
     margin_of,
@@ -25,6 +23,7 @@ from tutelage.evaluation.reward_figures import (
     spread_of,
     with_length,
 )
+from tutelage.evaluation.reward_results import Rated, RewardFigures
 from tutelage.messages import Message
 from tutelage.records import Rating, Thumb
 
@@ -55,8 +54,8 @@ def test_pairs_of_one_prompt_are_one_cluster() -> None:
     many = [item(number // 10) for number in range(60)]
     draw = random.Random(0)
     right = [draw.random() < 0.7 for _ in range(6)]
-    found = figures(many, rated(*(1.0 if right[number // 10] else -1.0 for number in range(60))))
-    alone = figures([item(number) for number in range(60)], rated(*(1.0 if right[number // 10] else -1.0 for number in range(60))))
+    scores = rated(*(1.0 if right[number // 10] else -1.0 for number in range(60)))
+    found, alone = figures(many, scores), figures([item(number) for number in range(60)], scores)
     assert found.accuracy is not None and alone.accuracy is not None and found.accuracy.n == 6
     assert found.accuracy.high - found.accuracy.low > 2 * (alone.accuracy.high - alone.accuracy.low)
 
@@ -76,9 +75,14 @@ def test_the_ceiling_and_the_model_are_measured_on_the_same_pairs() -> None:
     """Judged by three, 2 to 1 and 3 to 0: agreement 1/3 and 1. The model is right on the first and wrong on the second."""
     items = [item(0, share=2 / 3, judges=3, agreement=1 / 3), item(1, judges=3, agreement=1.0), item(2)]
     found = figures(items, rated(2.0, -1.0, 1.0)).ceiling
-    assert found is not None and found.items == 2
+    assert found is not None and found.items == 2 and found.annotator == "human"
     assert found.people.value == pytest.approx(2 / 3)
     assert found.model.value == pytest.approx((2 / 3 + 0) / 2)
+    models = [replace(each, annotator="model") for each in items]
+    mixed = figures([*items, *models], rated(2.0, -1.0, 1.0, 2.0, 2.0, 1.0)).ceiling
+    assert mixed == found      # where people judged twice, they are the ceiling
+    alone = figures(models, rated(2.0, -1.0, 1.0)).ceiling
+    assert alone is not None and alone.annotator == "model" and alone.people == found.people
 
 
 def cases() -> list[tuple[list[Item], list[Rated]]]:
@@ -99,8 +103,8 @@ def test_brier_is_scikit_learns_and_calibration_a_slow_loop_over_both_ways_of_wr
         wanted = brier_score_loss([1] * len(said), said, labels=[0, 1])
         found, soft = calibrated(plain, scores, 0.7), calibrated(items, scores, 0.7)
         assert found.brier.value == pytest.approx(wanted, abs=1e-9)
-        assert soft.brier.value == pytest.approx(np.mean([(p - one.share) ** 2 for p, one in zip(said, items, strict=True)]), abs=1e-9)
         both = [(p, one.share) for p, one in zip(said, items, strict=True)]
+        assert soft.brier.value == pytest.approx(np.mean([(p - share) ** 2 for p, share in both]), abs=1e-9)
         both += [(1 - p, 1 - share) for p, share in both]
         # a pair that the model cannot decide is two halves, which cancel; of two mirror images the upper bin is taken
         above = [(p, share) for p, share in both if p > 0.5]
@@ -111,7 +115,7 @@ def test_brier_is_scikit_learns_and_calibration_a_slow_loop_over_both_ways_of_wr
 def test_turning_pairs_round_changes_no_calibration() -> None:
     for items, scores in cases()[:8]:
         turned = [replace(each, share=1 - each.share) for each in items]
-        one, other = calibrated(items, scores, 1.0), calibrated(turned, [Rated(better=-each.gap, worse=0.0) for each in scores], 1.0)
+        one, other = calibrated(items, scores, 1.0), calibrated(turned, rated(*(-each.gap for each in scores)), 1.0)
         assert one.error.value == pytest.approx(other.error.value, abs=1e-12)
         assert one.brier.value == pytest.approx(other.brier.value, abs=1e-12)
 
@@ -134,7 +138,7 @@ def test_correlations_with_ratings_are_scipys_aspect_by_aspect() -> None:
     ratings = tuple(Rating(id=f"{n}", prompt=(Message.of("user", f"q{n}"),), response=(Message.of("assistant", f"{n}"),), scores={
         "good": float(round(value * 2 + draw.normal())), **({"rare": 1.0} if n < 3 else {}), "flat": 3.0})
         for n, value in enumerate(scores))
-    found = figures([], [], Judgments(ratings=ratings), score_of=lambda prompt, response: float(scores[int(response[0].text)])).ratings
+    found = figures([], [], Judgments(ratings=ratings), score_of=lambda _, response: float(scores[int(response[0].text)])).ratings
     assert set(found) == {"good"} and found["good"].rows == 30
     values = [each.scores["good"] for each in ratings]
     for name, theirs in (("pearson", stats.pearsonr), ("spearman", stats.spearmanr), ("kendall", stats.kendalltau)):
@@ -146,14 +150,15 @@ def test_correlations_with_ratings_are_scipys_aspect_by_aspect() -> None:
 def test_thumbs_are_the_area_under_the_curve() -> None:
     draw = np.random.default_rng(2)
     scores, up = draw.normal(size=40), draw.random(40) < 0.5
-    thumbs = tuple(Thumb(id=f"{n}", prompt=(Message.of("user", f"q{n}"),), response=(Message.of("assistant", f"{n}"),), up=bool(each))
-                   for n, each in enumerate(up))
-    found = figures([], [], Judgments(thumbs=thumbs), score_of=lambda prompt, response: float(scores[int(response[0].text)])).thumbs
+    thumbs = tuple(Thumb(id=f"{n}", prompt=(Message.of("user", f"q{n}"),), response=(Message.of("assistant", f"{n}"),),
+                         up=bool(each)) for n, each in enumerate(up))
+    found = figures([], [], Judgments(thumbs=thumbs), score_of=lambda _, response: float(scores[int(response[0].text)])).thumbs
     assert found is not None and found.value == pytest.approx(roc_auc_score(up, scores), abs=1e-9)
 
 
 def test_slices_by_length_language_margin_and_sureness() -> None:
-    items = [item(0, "a b c d", "a b", language="en"), item(1, "a", "a b c", language="zh"), item(2, "a b", "c d", share=2 / 3, judges=3)]
+    items = [item(0, "a b c d", "a b", language="en"), item(1, "a", "a b c", language="zh"),
+             item(2, "a b", "c d", share=2 / 3, judges=3)]
     assert [length_gap(each) for each in items] == ["longer", "shorter", "equal"]
     assert [margin_of(item(share=0.6)), margin_of(item()), margin_of(item(margin=0.5)), margin_of(item(margin=1.0))] == [
         "divided", "plain", "slight", "clear"]
@@ -170,7 +175,8 @@ def test_a_score_that_is_length_is_found_out_and_one_that_is_the_judgment_is_not
     words = [(int(a), int(b)) for a, b in draw.integers(2, 60, (80, 2))]
     items = [item(number, " ".join("a" * a), " ".join("b" * b)) for number, (a, b) in enumerate(words)]
     by_length = with_length(items, rated(*(math.log2(a / b) for a, b in words)))
-    assert by_length is not None and by_length.slope.value == pytest.approx(1.0) and by_length.at_equal.value == pytest.approx(1.0)
+    assert by_length is not None
+    assert (by_length.slope.value, by_length.at_equal.value) == pytest.approx((1.0, 1.0))
     fair = with_length(items, rated(*(1.0 + draw.normal() for _ in words)))
     assert fair is not None and fair.at_equal.low < 0 < fair.at_equal.high
     longer_is_judged_better = [item(number, "a b c d", "a b") for number in range(10)]

@@ -63,7 +63,8 @@ def test_without_data_it_is_examined_on_what_it_kept_out(trained: tuple[Project,
     assert api.evaluate_reward(project, reward_model="judge") == made
 
 
-def test_of_the_whole_file_what_it_was_trained_on_is_left_out(trained: tuple[Project, Artifact], judged: Path, tmp_path: Path) -> None:
+def test_of_the_whole_file_what_it_was_trained_on_is_left_out(trained: tuple[Project, Artifact], judged: Path,
+                                                              tmp_path: Path) -> None:
     """Near duplicates too: a held-out prompt in capitals is not one it was trained on, a trained one in capitals is."""
     project, _ = trained
     _, whole = report(project, reward_model="judge", data=str(judged), name="whole")
@@ -108,8 +109,8 @@ def test_other_kinds_of_judgments_have_their_figures(trained: tuple[Project, Art
     assert [each["name"] for each in figures["slices"]["kind"]] == ["rating"] and figures["pairs"] == 12
     assert figures["ratings"]["helpfulness"]["rows"] == 24 and figures["ratings"]["helpfulness"]["spearman"]["value"] > 0.5
     liked = tmp_path / "thumbs.jsonl"
-    liked.write_text("".join(json.dumps({"prompt": each["prompt"], "completion": each["response"], "label": each["helpfulness"] > 2})
-                             + "\n" for each in rows))
+    liked.write_text("".join(json.dumps({"prompt": each["prompt"], "completion": each["response"],
+                                         "label": each["helpfulness"] > 2}) + "\n" for each in rows))
     _, found = report(project, reward_model="judge", data=str(liked), name="liked")
     assert found["figures"]["pairs"] == 0 and found["figures"]["thumbs"]["value"] > 0.7
     assert found["figures"]["undefined"]["accuracy"] == "no_pairs"
@@ -124,7 +125,8 @@ def test_a_reward_that_gives_no_log_odds_has_no_calibration(trained: tuple[Proje
         api.evaluate_reward(project, reward_model="signal:informative")
 
 
-def test_an_ensemble_knows_what_any_member_was_trained_on(trained: tuple[Project, Artifact], tiny_directory: Path, judged: Path) -> None:
+def test_an_ensemble_knows_what_any_member_was_trained_on(trained: tuple[Project, Artifact], tiny_directory: Path,
+                                                          judged: Path) -> None:
     project, reward = trained
     api.reward(project, model=str(tiny_directory), data=str(judged), name="other", precision="fp32", epochs=1, batch_tokens=512,
                heldout_fraction=0.4, seed=1, optimizer={"lr": 3e-3})
@@ -146,13 +148,14 @@ def given(preference: Callable[..., Preference], *pairs: tuple[str, str, str]) -
     return Given(judgments=judgments_of([preference(*pair) for pair in pairs]), sources={"pairs": "0" * 64})
 
 
-def test_what_has_no_score_or_is_too_long_is_left_out_and_counted(project: Project, preference: Callable[..., Preference]) -> None:
+def test_what_has_no_score_or_is_too_long_is_left_out_and_counted(project: Project,
+                                                                  preference: Callable[..., Preference]) -> None:
     reward = Rewarded(name="lengths", score=Lengths(), tokens=lambda sample: len(sample.text), max_tokens=9)
     pairs = [("one", "longer", "short"), ("two", "?", "short"), ("three", "much too long", "short"), ("four", "abc", "abcd")]
     made = examine_reward(project, RewardReport(reward_model="lengths"), reward, given(preference, *pairs))
     found = load_reward_report(made)
-    assert found["left_out"] == {"trained": 0, "near": 0, "long": 1, "tokens": 9, "skipped": 1, "skipped_why": "lengths has no score",
-                                 "training": "unknown", "why": ""}
+    assert found["left_out"] == {"trained": 0, "near": 0, "long": 1, "tokens": 9, "skipped": 1,
+                                 "skipped_why": "lengths has no score", "training": "unknown", "why": ""}
     assert found["figures"]["pairs"] == 2 and found["figures"]["accuracy"]["value"] == 0.5
     assert [error["score_worse"] for error in found["errors"]] == [4.0]
     with pytest.raises(DataError, match=r"no judgment is left to examine lengths on: 1 too long"):

@@ -54,8 +54,10 @@ def test_by_name_and_as_a_part_of_several(project: Project, tmp_path: Path, samp
 
 
 @pytest.mark.parametrize(("name", "said"), [
-    ("ensemble(a)", "wants two rewards or more; got 1"), ("ensemble(rule:polite, rule:safe, k=-1)", "wanted a number of 0 or more"),
-    ("ensemble(rule:polite, rule:safe, k=much)", "k is 'much'"), ("ensemble(rule:polite, rule:safe, size=3)", "does not take size=")])
+    ("ensemble(a)", "wants two rewards or more; got 1"),
+    ("ensemble(rule:polite, rule:safe, k=-1)", "wanted a number of 0 or more"),
+    ("ensemble(rule:polite, rule:safe, k=much)", "k is 'much'"),
+    ("ensemble(rule:polite, rule:safe, size=3)", "does not take size=")])
 def test_what_is_no_ensemble_is_refused(project: Project, name: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         resolve_reward(project, name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,20 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from tutelage.evaluation.judged_pairs import Item, Judgments, prompt_name
+from tutelage.evaluation.reward_results import (
+    Calibration,
+    Ceiling,
+    Correlations,
+    Length,
+    Rated,
+    RewardFigures,
+    Slice,
+    Spread,
+    Swap,
+)
 from tutelage.messages import Messages
-from tutelage.records import Rating, Thumb
-from tutelage.statistics import Bin, Estimate, brier, calibration_error, kendall, mean_interval, pearson, reliability, spearman
+from tutelage.records import AnnotatorKind, Rating, Thumb
+from tutelage.statistics import Estimate, brier, calibration_error, kendall, mean_interval, pearson, reliability, spearman
 from tutelage.statistics import win_rate as rate_above
 from tutelage.statistics.dependence import area_under_curve, at_equal
 from tutelage.statistics.resampling import bootstrap_interval
@@ -27,122 +37,8 @@ Numbers = NDArray[np.float64]
 ScoreOf = Callable[[Messages, Messages], float]      # (prompt, response) -> score, NaN where there is none
 SHORTER, LONGER = 0.8, 1.25      # better response over worse one, in words: between them they count as equally long
 FEWEST = 5                       # rows from which on a correlation is given
+KINDS: tuple[AnnotatorKind, ...] = ("human", "model", "scripted")      # whose agreement is the ceiling, the first that is known
 LUCK = 200                       # draws that say what calibration error a calibrated model would show
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rated:
-    """Scores of one responses' pair. `members` holds the same of each member of an ensemble, (M, 2)."""
-
-    better: float
-    worse: float
-    members: tuple[tuple[float, float], ...] = ()
-
-    @property
-    def gap(self) -> float:
-        return self.better - self.worse
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """Accuracy on some of the decided items."""
-
-    name: str
-    accuracy: Estimate
-    pairs: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ceiling:
-    """Of the items with two judges or more: how often one judge agrees with another, and the model with one judge."""
-
-    people: Estimate
-    model: Estimate
-    items: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """Of the side the model prefers: its probability against the share of votes it had. `luck` is the mean error that a
-    calibrated model would show with as many items."""
-
-    error: Estimate
-    luck: float
-    brier: Estimate
-    bins: tuple[Bin, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Correlations:
-    pearson: Estimate
-    spearman: Estimate
-    kendall: Estimate
-    rows: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Length:
-    """Does the score follow length? `within` compares responses to one prompt, `at_equal` holds the judgment fixed too;
-    `slope` is the score of a doubling of the length at equal judgment."""
-
-    within: Estimate
-    at_equal: Estimate
-    slope: Estimate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Swap:
-    """Scored again in the opposite order: the largest change of a score, and how many pairs turned round."""
-
-    largest: float
-    turned: int
-    pairs: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """Of an ensemble: the standard deviation over members of a pair's gap, and accuracy where all name the same side."""
-
-    members: int
-    right: Estimate | None
-    wrong: Estimate | None
-    unanimous: Estimate
-    when_unanimous: Estimate | None
-    when_split: Estimate | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RewardFigures:
-    """All of it. `slices`: what items are told apart by (kind, annotator, language, length, margin, sureness) -> them."""
-
-    pairs: int
-    decided: int
-    prompts: int
-    annotators: Mapping[str, int]                    # kind of annotator -> items
-    accuracy: Estimate | None
-    slices: Mapping[str, tuple[Slice, ...]]
-    ceiling: Ceiling | None
-    calibration: Calibration | None
-    ratings: Mapping[str, Correlations]              # aspect -> how scores go with it
-    thumbs: Estimate | None
-    length: Length | None
-    position: Estimate | None
-    swap: Swap | None = None
-    spread: Spread | None = None
-    undefined: Mapping[str, str] = field(default_factory=dict)      # what is None -> why, a key of the page's words
-
-    def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = _plain(asdict(self))
-        return found
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: what is none becomes null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def measure(items: Sequence[Item], rated: Sequence[Rated], judgments: Judgments, score_of: ScoreOf, *,
@@ -164,11 +60,10 @@ def measure(items: Sequence[Item], rated: Sequence[Rated], judgments: Judgments,
 
     own = [items[at] for at in decided], [rated[at] for at in decided]
     accuracy = known("accuracy", _accuracy(*own, seed), "no_pairs" if not items else "all_ties")
-    twice = [at for at, item in enumerate(items) if item.agreement is not None]
     return RewardFigures(
         pairs=len(items), decided=len(decided), prompts=len({prompt_name(item.prompt) for item in items}),
         annotators=_counted(item.annotator for item in items), accuracy=accuracy, slices=slices(*own, seed),
-        ceiling=known("ceiling", _ceiling([items[at] for at in twice], [rated[at] for at in twice], seed), "judged_once"),
+        ceiling=known("ceiling", _ceiling(items, rated, seed), "judged_once"),
         calibration=known("calibration", None if unit is None or not items else calibrated(items, rated, unit, seed),
                           "no_pairs" if not items else "no_probability"),
         ratings=known("ratings", _with_ratings(judgments.ratings, score_of, seed) or None, "no_ratings") or {},
@@ -247,13 +142,15 @@ def _words(response: Messages) -> int:
 
 
 def _ceiling(items: Sequence[Item], rated: Sequence[Rated], seed: int) -> Ceiling | None:
-    if not items:
+    twice = [(item, item.agreement, each.gap) for item, each in zip(items, rated, strict=True) if item.agreement is not None]
+    kind = next((kind for kind in KINDS if any(item.annotator == kind for item, _, _ in twice)), None)
+    if kind is None:
         return None
-    model = [item.share if each.gap > 0 else 1 - item.share if each.gap < 0 else 0.5
-             for item, each in zip(items, rated, strict=True)]
-    clusters = _prompts(items)
-    return Ceiling(people=mean_interval([item.agreement or 0.0 for item in items], clusters, seed=seed),
-                   model=mean_interval(model, clusters, seed=seed), items=len(items))
+    of_kind = [row for row in twice if row[0].annotator == kind]
+    model = [item.share if gap > 0 else 1 - item.share if gap < 0 else 0.5 for item, _, gap in of_kind]
+    clusters = _prompts([item for item, _, _ in of_kind])
+    return Ceiling(annotator=kind, people=mean_interval([agreed for _, agreed, _ in of_kind], clusters, seed=seed),
+                   model=mean_interval(model, clusters, seed=seed), items=len(of_kind))
 
 
 def calibrated(items: Sequence[Item], rated: Sequence[Rated], unit: float, seed: int = 0) -> Calibration:

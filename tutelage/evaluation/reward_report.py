@@ -11,7 +11,7 @@ from tutelage.evaluation.compare import FEWEST_PROMPTS
 from tutelage.evaluation.judged_pairs import Item
 from tutelage.evaluation.report import settings_of
 from tutelage.evaluation.report_sections import Say
-from tutelage.evaluation.reward_figures import Calibration, Rated, RewardFigures, Slice
+from tutelage.evaluation.reward_results import Calibration, Rated, RewardFigures, Slice
 from tutelage.evaluation.reward_strings import REWARD
 from tutelage.evaluation.strings import EVALUATION
 from tutelage.messages import Messages
@@ -106,7 +106,8 @@ def _lede(found: Examined, say: Say, language: Language) -> str:
     key = "lede_heldout" if found.left_out.training == "known" else "lede"
     sentences = [say(key, pairs=f"{figures.pairs:,}", prompts=f"{figures.prompts:,}")]
     if ceiling is not None:
-        sentences.append(say("lede_ceiling", items=f"{ceiling.items:,}", people=_in_text(ceiling.people, percent=True),
+        sentences.append(say("lede_ceiling", items=f"{ceiling.items:,}",
+                             who=say(f"who_{ceiling.annotator}"), people=_in_text(ceiling.people, percent=True),
                              model=_in_text(ceiling.model, percent=True)))
     elif figures.pairs:
         sentences.append(say("lede_no_ceiling"))
@@ -122,21 +123,28 @@ def _cards(found: Examined, say: Say) -> tuple[Card, ...]:
     ceiling, calibration, length = figures.ceiling, figures.calibration, figures.length
     return (
         Card(label=say("accuracy"), value=figures.accuracy, percent=True, verdict=found.verdict, note=undefined("accuracy")),
-        Card(label=say("people"), value=None if ceiling is None else ceiling.people, percent=True, note=undefined("ceiling")),
+        Card(label=_among(figures, say), value=None if ceiling is None else ceiling.people, percent=True,
+             note=undefined("ceiling")),
         Card(label=say("ece"), value=None if calibration is None else calibration.error, note=undefined("calibration")),
         Card(label=say("at_equal"), value=None if length is None else length.at_equal, note=undefined("length")))
+
+
+def _among(figures: RewardFigures, say: Say) -> str:
+    kind = "human" if figures.ceiling is None else figures.ceiling.annotator
+    return say("people", who=say(f"among_{kind}"))
 
 
 def _tables(figures: RewardFigures, say: Say) -> list[Table]:
     rows: list[Row] = []
 
-    def row(key: str, value: Cell, why: str = "", percent: bool = False, unit: str = "", **said: object) -> None:
+    def row(key: str, value: Cell, why: str = "", percent: bool = False, unit: str = "", label: str = "",
+            **said: object) -> None:
         about = say(figures.undefined[why]) if why in figures.undefined else say(f"{key}_about", **said)
-        rows.append(Row(label=say(key), about=about, cells=(value,), percent=percent, unit=unit))
+        rows.append(Row(label=label or say(key), about=about, cells=(value,), percent=percent, unit=unit))
 
     ceiling, calibration, length = figures.ceiling, figures.calibration, figures.length
     row("accuracy", figures.accuracy, "accuracy", percent=True)
-    row("people", None if ceiling is None else ceiling.people, "ceiling", percent=True)
+    row("people", None if ceiling is None else ceiling.people, "ceiling", percent=True, label=_among(figures, say))
     if ceiling is not None:
         row("model_with_one", ceiling.model, percent=True, items=f"{ceiling.items:,}")
     row("ece", None if calibration is None else calibration.error, "calibration",
@@ -177,7 +185,7 @@ def _ratings(figures: RewardFigures, say: Say) -> Table:
 
 def _groups(figures: RewardFigures, say: Say) -> list[IntervalGroup]:
     def plot(title: str, rows: Sequence[tuple[str, Estimate]]) -> IntervalPlot:
-        return IntervalPlot(title=title, unit=say("unit_share"), percent=True, reference=0.5, limits=(0.0, 1.0),
+        return IntervalPlot(title=title, unit=say("unit_share"), percent=True, reference=0.5, limits=(0.0, 1.0), ticks=2,
                             low_label=say("is_wrong"), high_label=say("is_right"),
                             rows=tuple(IntervalRow(label=label, estimate=each) for label, each in rows))
 
@@ -186,7 +194,7 @@ def _groups(figures: RewardFigures, say: Say) -> list[IntervalGroup]:
 
     found = []
     if figures.ceiling is not None:
-        rows = [(say("people"), figures.ceiling.people), (say("model_with_one"), figures.ceiling.model)]
+        rows = [(_among(figures, say), figures.ceiling.people), (say("model_with_one"), figures.ceiling.model)]
         found.append(IntervalGroup(title=say("by_people"), about=say("by_people_about"), plots=(plot(say("by_people"), rows),)))
     plots = tuple(plot(say(f"by_{way}"), [(labelled(way, each), each.accuracy) for each in slices])
                   for way, slices in figures.slices.items())
@@ -229,7 +237,7 @@ def _notes(found: Examined, say: Say, language: Language) -> list[Note]:
     if figures.swap is not None and figures.swap.turned:
         notes.append(Note(text=say("note_swap", largest=format_number(figures.swap.largest)), warning=True))
     if len(figures.annotators) > 1:
-        kinds = ", ".join(say(f"annotator_{kind}") for kind in figures.annotators)
+        kinds = say("and").join(say(f"annotator_{kind}") for kind in figures.annotators)
         notes.append(Note(text=say("note_mixed", kinds=kinds), warning=True))
     if 0 < figures.prompts < FEW_CLUSTERS:
         notes.append(Note(text=phrase(EVALUATION, language, "note_few", n=figures.prompts), warning=True))

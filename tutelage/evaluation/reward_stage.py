@@ -19,8 +19,9 @@ from tutelage.errors import DataError
 from tutelage.evaluation.config import RewardReport
 from tutelage.evaluation.judged_pairs import Item, Judgments, Voice, items_of, prompt_name, sample_of
 from tutelage.evaluation.lineage import lineage_tree
-from tutelage.evaluation.reward_figures import Rated, Swap, measure
+from tutelage.evaluation.reward_figures import measure
 from tutelage.evaluation.reward_report import Examined, LeftOut, report_of_reward
+from tutelage.evaluation.reward_results import Rated, Swap
 from tutelage.lineage import Manifest
 from tutelage.messages import Messages, messages_to_json
 from tutelage.models.circumstances import begin_run

@@ -25,14 +25,14 @@ REWARD: Catalogue = {
     "lede": ("Measured on {pairs} pairs of {prompts} prompts. Brackets hold 95% intervals over prompts.",
              "在 {prompts} 条提示的 {pairs} 对回答上测量。方括号内为按提示计算的 95% 区间。"),
     "lede_ceiling": (
-        "On the {items} pairs that several people judged, one agrees with another on {people}, and the model with one of "
-        "them on {model}: nobody can be expected to do better than people do among themselves.",
-        "在多人评判过的 {items} 对上，人与人的一致率为 {people}，模型与其中一人的一致率为 {model}：不能指望模型超过人与人"
-        "之间的一致程度。"),
+        "On the {items} pairs that several {who} judged, one agrees with another on {people}, and the model with one of "
+        "them on {model}: nobody can be expected to do better than they do among themselves.",
+        "在由多{who}评判过的 {items} 对上，彼此一致率为 {people}，模型与其中之一的一致率为 {model}：不能指望模型超过评判"
+        "者之间的一致程度。"),
     "lede_no_ceiling": (
-        "No pair was judged twice, so how far people agree with each other, which is the most that can be reached, is "
+        "No pair was judged twice, so how far judges agree with each other, which is the most that can be reached, is "
         "not known.",
-        "没有任何一对由两人评判，因此人与人的一致程度（可达到的上限）未知。"),
+        "没有任何一对被评判两次，因此评判者之间的一致程度（可达到的上限）未知。"),
     # measures
     "measures": ("What was measured", "测量结果"),
     "measure": ("Measure", "指标"),
@@ -42,9 +42,16 @@ REWARD: Catalogue = {
     "accuracy": ("Accuracy", "准确率"),
     "accuracy_about": ("decided pairs whose better side has the higher score, equal scores half",
                        "分出高下的回答对中较好者得分较高的比例，同分计半"),
-    "people": ("People among themselves", "人与人一致率"),
+    "people": ("{who} among themselves", "{who}之间的一致率"),
     "people_about": ("one judge with another on the same pair, a tie being a tossed coin",
                      "同一对上一位评判者与另一位一致的比例，平局视同抛硬币"),
+    "who_human": ("people", "人"),
+    "who_model": ("models", "个模型"),
+    "who_scripted": ("scripts", "个脚本"),
+    "among_human": ("People", "人与人"),
+    "among_model": ("Models", "模型"),
+    "among_scripted": ("Scripts", "脚本"),
+    "and": (" and ", "和"),
     "model_with_one": ("The model with one of them", "模型与单人一致率"),
     "model_with_one_about": ("on the same {items} pairs", "同样的 {items} 对"),
     "ece": ("Calibration error", "校准误差"),
@@ -111,9 +118,9 @@ REWARD: Catalogue = {
     "by_annotator": ("By kind of judge", "按评判者"),
     "by_language": ("By language", "按语言"),
     "by_length": ("By length of the better response", "按较好回答的长度"),
-    "by_margin": ("By how clear the judgment was", "按评判的明确程度"),
-    "by_sureness": ("By how sure the model is", "按模型的把握"),
-    "kind_comparison": ("comparison", "两两比较"),
+    "by_margin": ("By the margin judges gave", "按评判的差距"),
+    "by_sureness": ("By how sure the model is, in thirds", "按模型的把握（三等分）"),
+    "kind_comparison": ("pair", "比较"),
     "kind_ranking": ("ranking", "排序"),
     "kind_rating": ("rating", "评分"),
     "kind_edit": ("edit", "修改"),
@@ -124,15 +131,15 @@ REWARD: Catalogue = {
     "language_zh": ("Chinese", "中文"),
     "language_unknown": ("cannot be told", "无法判断"),
     "length_shorter": ("shorter", "较短"),
-    "length_equal": ("about as long", "长度相近"),
+    "length_equal": ("alike", "相近"),
     "length_longer": ("longer", "较长"),
-    "margin_divided": ("divided votes", "意见不一"),
-    "margin_plain": ("no strength said", "未说明强弱"),
-    "margin_slight": ("margin under 1", "差距小于 1"),
-    "margin_clear": ("margin of 1 or more", "差距 1 以上"),
-    "sureness_low": ("lowest third", "最低三分之一"),
-    "sureness_middle": ("middle third", "中间三分之一"),
-    "sureness_high": ("highest third", "最高三分之一"),
+    "margin_divided": ("divided", "意见不一"),
+    "margin_plain": ("not said", "未说明"),
+    "margin_slight": ("under 1", "小于 1"),
+    "margin_clear": ("1 or more", "1 以上"),
+    "sureness_low": ("least", "较低"),
+    "sureness_middle": ("middle", "中等"),
+    "sureness_high": ("most", "较高"),
     "is_wrong": ("wrong", "错误"),
     "is_right": ("right", "正确"),
     # calibration
@@ -148,9 +155,8 @@ REWARD: Catalogue = {
     "unit_probability": ("probability the model gave", "模型给出的概率"),
     # errors
     "errors": ("The worst errors", "最严重的错误"),
-    "errors_about": (
-        "The {count} pairs on which the model disagrees with the judges most, in full. There are {wrong} errors in all.",
-        "模型与评判者分歧最大的 {count} 对，全文列出。错误共 {wrong} 个。"),
+    "errors_about": ("Of {wrong} errors the {count} on which the model disagrees with the judges most, in full.",
+                     "共 {wrong} 个错误，以下全文列出分歧最大的 {count} 个。"),
     "judged_better": ("judged better, {share} of votes", "评判较好，得票 {share}"),
     "judged_worse": ("judged worse", "评判较差"),
     "score": ("score", "得分"),

@@ -76,6 +76,7 @@ class IntervalPlot:
     rows: tuple[IntervalRow, ...]
     reference: float | None = None       # where nothing differs: a line is drawn there
     limits: tuple[float, float] | None = None
+    ticks: int = 5                       # on the axis at most, and one more
     percent: bool = False
     n: int | None = None                 # of every row, said once
     low_label: str = ""                  # what lying left of the reference means

@@ -21,16 +21,17 @@ _RUDE = {
     "insult": regex.compile(
         r"(?i)\b(?:you(?:'re| are)?|what) (?:an? |such an? |so |really |just |too |fucking )*"
         r"(?:idiots?|morons?|stupid|dumb|imbeciles?|fools?|losers?|pathetic|worthless|ignorant|retarded)\b"
-        r"|\b(?:stupid|dumb|idiotic|moronic) (?:question|request|person|human|user)\b|\byour stupidity\b"
-        r"|你(?:真|太|这个?|就是个?|是个?|简直)*(?:白痴|傻瓜|笨蛋|蠢货|蠢|笨|弱智|废物|脑残|智障|"
-        r"傻[逼屄b])"
-        r"|(?:蠢|傻|弱智)问题"),
+        r"|(?<!\bno )(?<!\bnot an? )(?<!\bnever an? )(?<!\bthing as an? )\b(?:stupid|dumb|idiotic|moronic) "
+        r"(?:question|request|person|human|user)\b|\byour stupidity\b"
+        r"|你(?:真|太|这个?|就是个?|是个?|简直)*(?:白痴|傻瓜|笨蛋|蠢货|蠢|笨|弱智|废物|脑残|智障|傻[逼屄])"
+        r"|(?<!不是)(?<!没有)(?<!不算)(?:蠢|傻|弱智)问题"),
     "swearing": regex.compile(
         r"(?i)\b(?:f+u+c+k\w*|shit(?:ty|s)?|bullshit|bitch(?:es)?|assholes?|bastards?|damn you|go to hell)\b"
-        r"|他妈的|妈的|操你|去死吧|滚蛋|混蛋|王八蛋|傻[逼屄]|狗屁|放屁"),
-    "sent away": regex.compile(
-        r"(?i)\b(?:shut up|get lost|go away|not my problem|who cares|i (?:don't|do not) care(?: about (?:you|that|this))?|"
-        r"leave me alone|stop (?:bothering|wasting my time))\b|闭嘴|滚开|滚出去|关我(?:什么事|屁事)|(?:别|不要)(?:来)?烦我|谁在乎"),
+        r"|他妈的|(?<!\p{Han})妈的(?!\p{Han})|操你|去死吧|滚蛋|混蛋|王八蛋|傻[逼屄]|狗屁"),
+    "sent away": regex.compile(      # where a sentence says nothing else: "it is easy to get lost" is no insult
+        r"(?im)\bshut up\b|(?:^|[.!?,;]\s*)(?:just )?(?:get lost|go away)\s*(?:[.!,]|$)|\bnot my problem\b|\bwho cares\s*[?!.]"
+        r"|\bi (?:don't|do not) care(?: about (?:you|that|this))?\s*(?:[.!,]|$)|\bleave me alone\b"
+        r"|\bstop (?:bothering me|wasting my time)\b|闭嘴|滚开|滚出去|关我(?:什么事|屁事)|(?:别|不要)(?:来)?烦我|谁在乎"),
 }
 _QUOTED = regex.compile(r"\"[^\"\n]*\"|“[^”\n]*”|「[^」\n]*」|《[^》\n]*》|```.*?(?:```|\Z)|`[^`\n]*`", regex.DOTALL)
 _SHOUT = regex.compile(r"(?:[!！]\s*){3,}|\b\p{Lu}{2,}(?:[\s,'-]+\p{Lu}{2,}){3,}")      # three marks, or four words in capitals

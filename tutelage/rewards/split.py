@@ -46,8 +46,8 @@ def refuse_leaks(train: Sequence[Group], heldout: Sequence[Group]) -> None:
         first = max(leaks, key=lambda leak: leak.similarity)
         said = " ".join(_asked(heldout[first.heldout]).split())
         raise DataError(f"{len(leaks)} of {len(heldout)} held-out prompts are trained on too, or ones nearly like them (the "
-                        f"likest, {first.similarity:.0%} alike: {said[:80]!r}). Accuracy on them would be memory: take them "
-                        "out of one side, or leave `heldout` empty, and a share of the prompts that is apart from the rest is kept out.")
+                        f"likest, {first.similarity:.0%} alike: {said[:80]!r}). Accuracy on them would be memory. Take them "
+                        "out of one side, or leave `heldout` empty: then a share of the prompts is kept out that is apart.")
 
 
 def heldout_terms(project: Project, data: str) -> tuple[list[Preference], Mapping[str, str], Mapping[str, str]]:
