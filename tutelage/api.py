@@ -32,7 +32,7 @@ from tutelage.evaluation.reward_stage import Given, Rewarded, examine_reward
 from tutelage.evaluation.stage import describe_data
 from tutelage.evaluation.stage import evaluate as _evaluate
 from tutelage.evaluation.task_stage import describe_tasks, evaluate_tasks, is_address, load_tasks
-from tutelage.feedback.gathering import Gathered, gather, origin
+from tutelage.feedback.gathering import Gathered, gather, gather_each, origin, says_more
 from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.feedback.voices import Speech, speech
 from tutelage.generation.config import Sample
@@ -47,7 +47,7 @@ from tutelage.rewards.callables import Function
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import RewardScorer
 from tutelage.rewards.resolve import resolve_reward, resolve_rewards, reward_artifacts
-from tutelage.rewards.split import known_of, trained_on
+from tutelage.rewards.split import judged_data, known_of, trained_on, trained_with
 from tutelage.rewards.train import train_reward
 from tutelage.rl.config import RL
 from tutelage.rl.own_loop import OwnLoop
@@ -118,7 +118,7 @@ def reward(project: str | Path | Project, **settings: Any) -> Artifact:
     """Train a reward model; settings as in `rewards.config.RewardModel`. `data="feedback"` takes the project's judgments."""
     config = from_plain(RewardModel, settings)
     with (opened := _open(project, "reward", settings)).lock():
-        gathered = _feedback(opened, config.data, config.aggregation)
+        gathered, config = _judged(opened, config)
         return train_reward(opened, config, **(origin(gathered) if gathered else {}))
 
 
@@ -217,6 +217,9 @@ def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
                              judge=judge)
 
 
+LOG_ODDS = ("bradley_terry", "joint")      # the objectives of a reward model under which a gap is log-odds
+
+
 def evaluate_reward(project: str | Path | Project, **settings: Any) -> Artifact:
     """Hold a reward model against judgments it was not trained on; settings as in `evaluation.config.RewardReport`.
 
@@ -226,23 +229,25 @@ def evaluate_reward(project: str | Path | Project, **settings: Any) -> Artifact:
     config = from_plain(RewardReport, settings)
     with (opened := _open(project, "evaluate_reward", settings)).lock():
         artifacts = reward_artifacts(opened, config.reward_model)
-        data, split = _judged_data(config, artifacts)
+        names, split = _judged_data(config, artifacts)
         heard = None
-        if "feedback" in (data, *(each.manifest.config.get("data") for each in artifacts)):
+        if "feedback" in (*names, *(name for each in artifacts for name in trained_with(each))):
             with Store.open(opened.store_place) as store:
                 heard, gathered = speech(opened, store), gather(opened, store)
-        given = _given_feedback(heard, gathered) if heard and data == "feedback" else _given_data(opened, data, split)
-        return examine_reward(opened, replace(config, data=data), _rewarded(opened, config, artifacts, heard), given)
+        given = [_given_feedback(heard, gathered) if heard and name == "feedback" else _given_data(opened, name, split)
+                 for name in names]
+        reward = _rewarded(opened, config, artifacts, heard)
+        return examine_reward(opened, replace(config, data=", ".join(names)), reward, Given.together(given))
 
 
-def _judged_data(config: RewardReport, artifacts: Sequence[Artifact]) -> tuple[str, str]:
-    """Which judgments, and of a data set artifact which split: those named, else what the first reward model kept out."""
+def _judged_data(config: RewardReport, artifacts: Sequence[Artifact]) -> tuple[tuple[str, ...], str]:
+    """Which judgments, and of data set artifacts which split: those named, else what the first reward model kept out."""
     if config.data:
-        return config.data, "heldout"
+        return (config.data,), "heldout"
     if not artifacts:
         raise ConfigError(f"{config.reward_model} does not say what it was trained on: name judgments with --data.")
-    asked = artifacts[0].manifest.config
-    return (str(asked["heldout"]), "heldout") if asked.get("heldout") else (str(asked["data"]), "train")
+    apart = str(artifacts[0].manifest.config.get("heldout", ""))
+    return ((apart,), "heldout") if apart else (trained_with(artifacts[0]), "train")
 
 
 def _given_feedback(heard: Speech, gathered: Gathered) -> Given:
@@ -256,9 +261,7 @@ def _given_feedback(heard: Speech, gathered: Gathered) -> Given:
 
 
 def _given_data(project: Project, data: str, split: str) -> Given:
-    source = resolve_dataset(project, data)
-    has_split = isinstance(source, Artifact) and (source.path / f"{split}.jsonl").is_file()
-    found = load_dataset(source, split if has_split else "train")
+    found = judged_data(project, data, split)
     used = {found.artifact.ref: [record.id for record in found.records]} if found.artifact is not None else {}
     return Given(judgments=judgments_of(found.records), parents=found.parents, sources=found.sources, used=used)
 
@@ -268,10 +271,11 @@ def _rewarded(project: Project, config: RewardReport, artifacts: Sequence[Artifa
     members = getattr(found.score, "members", [found.score])
     scorers = [each for each in members if isinstance(each, RewardScorer)]
     facts: dict[str, Any] = {}
-    if len(scorers) == len(members):      # log-odds, every one of them
+    if len(scorers) == len(members):
         slopes = [scorer.length.slope / scorer.std for scorer in scorers if scorer.length is not None]
-        facts = {"unit": sum(scorer.std for scorer in scorers) / len(scorers), "tokens": scorers[0].num_tokens,
-                 "max_tokens": min(int(each.manifest.config.get("max_length", 0)) for each in artifacts),
+        log_odds = all(each.manifest.facts.get("objective", "bradley_terry") in LOG_ODDS for each in artifacts)
+        facts = {"unit": sum(scorer.std for scorer in scorers) / len(scorers) if log_odds else None,
+                 "tokens": scorers[0].num_tokens, "max_tokens": min(int(each.manifest.config.get("max_length", 0)) for each in artifacts),
                  "precision": str(artifacts[0].manifest.facts["precision"]),
                  "regressed": sum(slopes) / len(slopes) if slopes else None}
     known = known_of([trained_on(each, project, heard.prompts if heard else ()) for each in artifacts])
@@ -312,6 +316,21 @@ def _feedback(project: Project, data: str, method: str = "vote") -> Gathered | N
         return None
     with Store.open(project.store_place) as store:
         return gather(project, store, method=method)
+
+
+def _judged(project: Project, config: RewardModel) -> tuple[Gathered | None, RewardModel]:
+    """The project's own judgments, where they are asked for: combined to pairs, or each by itself where they say more than
+    pairs do; and the settings with the objective that is."""
+    if "feedback" not in (config.data, *config.also):
+        return None, config
+    with Store.open(project.store_place) as store:
+        if config.objective != "bradley_terry":
+            each = gather_each(project, store)
+            if config.objective == "auto" and says_more(each.terms, config.sources):
+                return each, replace(config, objective="joint")
+            if config.objective != "auto" or {config.data, *config.also} != {"feedback"}:
+                return each, config
+        return gather(project, store, method=config.aggregation, of_kinds=frozenset(config.sources)), config
 
 
 def _open(project: str | Path | Project, command: str, settings: Mapping[str, Any]) -> Project:

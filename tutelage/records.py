@@ -152,11 +152,11 @@ class Label(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Term(Record):
+class Term(Record):
     """A neutral training term: what a judgment says of responses to one prompt, whatever kind of judgment it was.
 
     `weight` is its share in the loss, `annotator` and `person` who judged ("" where several did or nobody knows),
-    `judgment_ids` the store's rows it was made from.
+    `judgment_ids` the store's rows it was made from, `source` what kind of judgment it was where the term does not show it.
     """
 
     id: str
@@ -165,11 +165,12 @@ class _Term(Record):
     annotator: AnnotatorKind = "human"
     person: str = ""
     judgment_ids: tuple[str, ...] = ()
+    source: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preference(_Term):
+class Preference(Term):
     """Of two responses, `chosen` is the better; `label` is the probability that it wins (1.0 where the judgment was plain)."""
 
     chosen: Messages
@@ -179,7 +180,7 @@ class Preference(_Term):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ranking(_Term):
+class Ranking(Term):
     """K responses and the place of each: 1 is the best, equal places are ties."""
 
     responses: tuple[Messages, ...]
@@ -187,7 +188,7 @@ class Ranking(_Term):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rating(_Term):
+class Rating(Term):
     """A response and its scores by aspect (helpful, correct …); higher is better."""
 
     response: Messages
@@ -195,7 +196,7 @@ class Rating(_Term):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thumb(_Term):
+class Thumb(Term):
     """A response that somebody liked or did not (a row of KTO)."""
 
     response: Messages
@@ -209,7 +210,7 @@ RECORD_TYPES: Mapping[str, type[Record]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Critique(_Term):
+class Critique(Term):
     """What somebody said of a response in words; of the prompt or of all that was shown, where there is no response."""
 
     text: str
@@ -217,7 +218,7 @@ class Critique(_Term):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Marked(_Term):
+class Marked(Term):
     """A response and the passages somebody marked in it: `{start, end, mark}`, and a `note` where there is one.
 
     Offsets count Unicode code points of the response's text, from 0; `end` is the first one behind the passage.

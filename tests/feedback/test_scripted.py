@@ -1,6 +1,7 @@
 """Scripted annotators see the truth dimly, each in their own way, and always the same way."""
 
 import itertools
+import math
 import random
 from collections import Counter
 
@@ -158,3 +159,35 @@ def test_what_the_store_and_training_get_is_an_answer_and_no_truth(store: Store)
     assert {term.annotator for term in terms} == {"scripted"} and {term.weight for term in terms} == {3.0}
     assert 0 < sum(term.label < 1 for term in terms) < len(terms)
     assert all("key_facts" not in str(term.to_json()) for term in terms)
+
+
+def test_ratings_and_thumbs_follow_utility_and_strictness() -> None:
+    exact = ScriptedAnnotator(id="x", noise=1e-6)
+    samples = [sample for each in BY_PROMPT.values() for sample in each
+               if min(abs(exact.utility(sample) - cut) for cut in (0.2, 0.4, 0.5, 0.6, 0.7, 0.8)) > 1e-4]
+    stricter = ScriptedAnnotator(id="y", noise=1e-6, strictness=0.2)
+    for sample in samples:
+        utility = exact.utility(sample)
+        assert exact.rate(sample, 0) == {"scores": {"helpful": 1 + sum(utility > cut for cut in (0.2, 0.4, 0.6, 0.8))}}
+        assert exact.like(sample, 0) == {"up": utility > 0.5} and stricter.like(sample, 0) == {"up": utility > 0.7}
+    assert len(samples) > 20 and len({exact.rate(sample, 0)["scores"]["helpful"] for sample in samples}) >= 4
+
+
+def test_the_chance_of_a_level_is_a_cumulative_logit() -> None:
+    sample = say(PASTA, "You can boil it in 2 pots.")
+    member = ScriptedAnnotator(id="x", noise=0.3)
+    found = [member.rate(sample, seed)["scores"]["helpful"] for seed in range(4_000)]
+    for level, cut in enumerate((0.2, 0.4, 0.6, 0.8), start=1):
+        wanted = 1 / (1 + math.exp(-(cut - member.utility(sample)) / 0.3))
+        assert sum(each <= level for each in found) / 4_000 == pytest.approx(wanted, abs=0.03)
+
+
+def test_rankings_are_plackett_luces() -> None:
+    """The first place goes to each in proportion to exp(utility / noise); equal texts share one."""
+    samples = [say(PASTA, text) for text in ("You can boil it in 2 pots.", "Boil it, and it is done.", "Pasta pasta pasta")]
+    member = ScriptedAnnotator(id="x", noise=0.5)
+    found = Counter(member.rank(samples, seed)["ranks"].index(1) for seed in range(4_000))
+    worths = [math.exp(member.utility(sample) / 0.5) for sample in samples]
+    for place, each in enumerate(worths):
+        assert found[place] / 4_000 == pytest.approx(each / sum(worths), abs=0.03)
+    assert sorted(member.rank([samples[0], samples[0], samples[2]], 0)["ranks"]) in ([1, 1, 2], [1, 2, 2])

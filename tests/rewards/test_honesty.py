@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from tutelage.rewards.model import SCALE_FILE, RewardScorer
 from tutelage.rewards.split import SPLIT_FILE, prompt_name, refuse_leaks, split_groups, trained_on
 from tutelage.rewards.train import smoothed, train_reward
 from tutelage.training.config import Optimizer
-from tutelage.training.pairs import Group, group_pairs
+from tutelage.training.pairs import Judged, group_judged
 
 Prefer = Callable[..., Preference]
 
@@ -31,9 +30,9 @@ LONG = "Tell me in a few words why the sea is salty and the lake behind our hous
 
 
 @pytest.fixture
-def groups(preference: Prefer, template: ChatTemplate) -> Callable[..., list[Group]]:
-    def build(*prompts: str) -> list[Group]:
-        return group_pairs([preference(prompt, "good", "bad") for prompt in prompts], template, 1000)[0]
+def groups(preference: Prefer, template: ChatTemplate) -> Callable[..., list[Judged]]:
+    def build(*prompts: str) -> list[Judged]:
+        return group_judged([preference(prompt, "good", "bad") for prompt in prompts], template, 1000)[0]
     return build
 
 
@@ -47,9 +46,9 @@ def config(tiny_directory: Path) -> Callable[..., RewardModel]:
 def test_a_smoothed_label_is_the_binary_symmetric_channels(preference: Prefer, template: ChatTemplate) -> None:
     """With e = 0.1: 1 -> 0.9, 0.5 -> 0.5, 0.8 -> 0.9 * 0.8 + 0.1 * 0.2 = 0.74."""
     terms = [preference(f"p{label}", "a", "b", label=label) for label in (1.0, 0.5, 0.8)]
-    found = smoothed(group_pairs(terms, template, 100)[0], 0.1)
+    found = smoothed(group_judged(terms, template, 100)[0], 0.1)
     assert [term.label for group in found for _, _, term in group.pairs] == pytest.approx([0.9, 0.5, 0.74])
-    assert [group.responses for group in found] == [group.responses for group in group_pairs(terms, template, 100)[0]]
+    assert [group.responses for group in found] == [group.responses for group in group_judged(terms, template, 100)[0]]
     with pytest.raises(ConfigError, match=r"label_smoothing 0\.5"):
         RewardModel(label_smoothing=0.5)
 
@@ -65,7 +64,7 @@ def test_smoothing_holds_scores_back_and_leaves_the_held_out_labels_alone(projec
     assert spread[1] < 0.8 * spread[0]
 
 
-def test_prompts_that_are_nearly_the_same_are_on_one_side(groups: Callable[..., list[Group]]) -> None:
+def test_prompts_that_are_nearly_the_same_are_on_one_side(groups: Callable[..., list[Judged]]) -> None:
     """Ten families of four wordings that differ by a mark or a capital letter."""
     prompts = [f"{LONG}, part {name}{mark}" for name in "abcdefghij" for mark in ("", ".", "!", " ?")]
     families = [f"{hash_} {name} " + "".join(chr(97 + (ord(c) * (n + 3)) % 26) for c in LONG)
@@ -99,7 +98,7 @@ def test_held_out_judgments_whose_prompts_are_trained_on_are_refused(
     assert len(split["train"]) == 3 and len(split["heldout"]) == 2
 
 
-def test_the_same_prompts_are_kept_out_whatever_the_seed(groups: Callable[..., list[Group]], project: Project, preference: Prefer,
+def test_the_same_prompts_are_kept_out_whatever_the_seed(project: Project, preference: Prefer,
                                                          config: Callable[..., RewardModel]) -> None:
     terms = [preference(f"question {n * 37}", "good", "bad") for n in range(12)]
     sides = [json.loads((train_reward(project, config(seed=seed), terms).path / SPLIT_FILE).read_text()) for seed in (0, 1)]
@@ -126,7 +125,7 @@ def test_what_it_was_trained_on_is_known_as_long_as_it_is_there(project: Project
 def test_what_length_earns_is_measured_among_equals(preference: Prefer, template: ChatTemplate) -> None:
     """Scores are 3 for the better side and half the logarithm of the tokens: a slope of a half, a correlation of 1."""
     terms = [preference(f"p{n}", "a" * (1 + 7 * n % 13), "b" * (1 + 5 * n % 11)) for n in range(12)]
-    found = group_pairs(terms, template, 100)[0]
+    found = group_judged(terms, template, 100)[0]
     scores = [torch.tensor([0.5 * math.log1p(len(response.ids) - group.prompt_length) + (3.0 if at == group.pairs[0][0] else 0.0)
                             for at, response in enumerate(group.responses)]) for group in found]
     assert length.correlation(found, scores) == pytest.approx(1.0, abs=1e-6)
@@ -136,7 +135,7 @@ def test_what_length_earns_is_measured_among_equals(preference: Prefer, template
     gaps = [float(each[group.pairs[0][0]] - each[group.pairs[0][1]]) for group, each in zip(found, left, strict=True)]
     assert gaps == pytest.approx([3.0] * 12, abs=1e-5)
     assert float(torch.cat(left).mean()) == pytest.approx(float(torch.cat(scores).mean()), abs=1e-5)
-    same = [replace(group) for group in group_pairs([preference("p", "aa", "bb"), preference("q", "cc", "dd")], template, 100)[0]]
+    same = group_judged([preference("p", "aa", "bb"), preference("q", "cc", "dd")], template, 100)[0]
     assert length.fitted(same, [torch.tensor([1.0, 0.0])] * 2) is None
 
 

@@ -21,9 +21,10 @@ from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model, tiny_tokenizer
 from tutelage.project import Project
 from tutelage.records import Preference, Sample
+from tutelage.rewards.bradley_terry import BradleyTerry
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.model import RewardScorer
-from tutelage.rewards.train import BradleyTerry, accuracy, train_reward
+from tutelage.rewards.train import accuracy, train_reward
 from tutelage.training.config import Optimizer
 from tutelage.training.loop import update
 from tutelage.training.optimizer import Masters
@@ -130,7 +131,7 @@ def test_no_judgment_and_other_records_are_refused(project: Project, config: Cal
                                                    instructions: Callable[..., str]) -> None:
     with pytest.raises(DataError, match="no judgment to train on"):
         train_reward(project, config(), [])
-    with pytest.raises(DataError, match="records of kind instruction"):
+    with pytest.raises(DataError, match="a row of kind instruction"):
         train_reward(project, config(data=instructions([("a", "b")])))
 
 

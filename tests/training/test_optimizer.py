@@ -250,3 +250,15 @@ def test_every_parameter_counts_at_its_size_in_the_share_that_changed(plain: Con
     (module.few.sum() + 0 * module.many.sum()).backward()      # no gradient for the many, but Adam sees all of them
     masters.step()
     assert masters.changed_fraction == pytest.approx(10 / 90_010)
+
+
+def test_a_module_may_bring_a_learning_rate_of_its_own(plain: Config, weights: type) -> None:
+    """`peak_lr`, scheduled like all others."""
+    module, start = weights(), weights()
+    module.value_head.peak_lr = 0.3
+    masters = Masters(module, plain(lr=1e-2, eps=1e-8), 1)
+    module.total().backward()
+    masters.step()
+    for name, rate in (("value_head.bias", 0.3), ("value_head.weight", 0.3), ("score_head.bias", 0.1), ("matrix", 0.01)):
+        moved = start.get_parameter(name) - module.get_parameter(name)
+        assert torch.allclose(moved, torch.full_like(moved, rate), rtol=1e-4), name

@@ -9,6 +9,15 @@ from tutelage.algorithms.classification_loss import sigmoid_cross_entropy, softm
 from tutelage.algorithms.constraints import lagrangian_scores, next_log_multiplier
 from tutelage.algorithms.entropy import next_ent_coef
 from tutelage.algorithms.importance import truncated_weights
+from tutelage.algorithms.judgment_loss import (
+    comparison_nll,
+    judgment_loss,
+    ordinal_nll,
+    ranking_nll,
+    rising,
+    score_nll,
+    steps_of,
+)
 from tutelage.algorithms.kl import KL_ESTIMATORS, exact_kl, k1, k2, k3, next_kl_coef
 from tutelage.algorithms.logprobs import log_softmax_gather, token_logprobs
 from tutelage.algorithms.losses import LossSum
@@ -39,12 +48,14 @@ __all__ = [
     "clip_fraction",
     "clipped_policy_loss",
     "clipped_value_loss",
+    "comparison_nll",
     "discounted_returns",
     "exact_kl",
     "expected_best",
     "explained_variance",
     "gae",
     "group_mean",
+    "judgment_loss",
     "k1",
     "k2",
     "k3",
@@ -64,12 +75,17 @@ __all__ = [
     "next_ent_coef",
     "next_kl_coef",
     "next_log_multiplier",
+    "ordinal_nll",
     "pair_loss",
     "pair_weights",
     "per_token",
     "policy_gradient_loss",
+    "ranking_nll",
+    "rising",
+    "score_nll",
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
+    "steps_of",
     "token_logprobs",
     "token_rewards",
     "truncated_weights",

@@ -11,6 +11,7 @@
     chosen-rejected   prompt, chosen, rejected as strings or messages; margin, label    -> Preference
     sharegpt-pairs    conversations, chosen, rejected as turns; margin, label           -> Preference
     hh                chosen, rejected as "\\n\\nHuman: … \\n\\nAssistant: …"               -> Preference
+    revisions         prompt, response and its revision (with a critique) or a demonstration -> Preference
     kto               one response and a boolean label                                  -> Thumb
     ratings           one response and scores by aspect, or several with scores each    -> Rating, one a response
     rankings          responses and their ranks                                         -> Ranking
@@ -32,7 +33,7 @@ from tutelage.errors import DataError
 from tutelage.records import AnnotatorKind, Record
 
 # Goes up whenever a converter changes: a data set is imported again then, not found again.
-READER = 2
+READER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ FORMATS: Mapping[str, Format] = {
     "chosen-rejected": Format("preference", "chosen, rejected", judgments.chosen_rejected, writing.chosen_rejected),
     "sharegpt-pairs": Format("preference", "conversations, chosen, rejected", judgments.chosen_rejected, writing.sharegpt_pairs),
     "hh": Format("preference", "chosen, rejected as transcripts", judgments.hh, writing.hh),
+    "revisions": Format("preference", "prompt, response, revision or demonstration", judgments.revisions, writing.revisions),
     "kto": Format("thumb", "messages or prompt and response, and a boolean label", judgments.thumbs, writing.thumbs),
     "ratings": Format("rating", "prompt, response, scores", judgments.ratings, writing.ratings),
     "rankings": Format("ranking", "prompt, responses, ranks", judgments.rankings, writing.rankings),
@@ -85,6 +87,8 @@ def _format_of(row: RowObject) -> str:
     has = row.keys()
     if "chosen" in has and "rejected" in has:
         return _pairs(row)
+    if {"prompt", "response"} <= has and has & {"revision", "demonstration"}:
+        return "revisions"
     if _is_thumb(row):
         return "kto"
     several = next((key for key in judgments.ALTERNATIVES if isinstance(row.get(key), list)), None)

@@ -1,8 +1,9 @@
-"""Rows that say what is better: pairs, transcripts of pairs, thumbs, ratings and rankings."""
+"""Rows that say what is better: pairs, transcripts of pairs, revisions, thumbs, ratings and rankings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tutelage.data.fields import (
@@ -13,6 +14,7 @@ from tutelage.data.fields import (
     given_id,
     judged,
     meta_of,
+    optional_text,
     read_number,
     required_text,
 )
@@ -50,7 +52,8 @@ _PAIRS = COMMON | {"prompt", "conversations", "chosen", "rejected", "margin", "l
 _THUMBS = _CONVERSED | {"label", "kto_tag"}
 _RATINGS = _CONVERSED | {"scores", "ratings", *ALTERNATIVES} | ASPECTS
 _RANKINGS = COMMON | {"prompt", "instruction", "input", "system", "ranks", "ranking", "scores", *ALTERNATIVES}
-KNOWN = _PAIRS | _THUMBS | _RATINGS | _RANKINGS
+_REVISIONS = COMMON | {"prompt", "response", "revision", "demonstration", "critique", "margin", "label", "system"}
+KNOWN = _PAIRS | _THUMBS | _RATINGS | _RANKINGS | _REVISIONS
 
 
 def chosen_rejected(row: RowObject, annotator: AnnotatorKind = "human") -> Preference:
@@ -75,8 +78,23 @@ def hh(row: RowObject, annotator: AnnotatorKind = "human") -> Preference:
     return _preference(row, *part(better, worse), annotator)
 
 
-def _preference(row: RowObject, prompt: Messages, chosen: Messages, rejected: Messages,
-                annotator: AnnotatorKind) -> Preference:
+def revisions(row: RowObject, annotator: AnnotatorKind = "human") -> Preference:
+    """A response and what is better than it: its `revision`, by a person or after somebody's `critique`, or a
+    `demonstration`, which was written without it.
+    """
+    key = first_of(row, "revision", "demonstration")
+    prompt = system_first(row, read_prompt(row))
+    better, worse = (side(row.get(name), name) for name in (key, "response"))
+    if better == worse:
+        raise RowError(f"{key} == response: nothing is preferred")
+    critique = optional_text(row, "critique")
+    made = _preference(row, prompt, better, worse, annotator, _REVISIONS)
+    source = key if key == "demonstration" else "critique" if critique else "edit"
+    return replace(made, source=source, meta={**made.meta, "critique": critique} if critique else made.meta)
+
+
+def _preference(row: RowObject, prompt: Messages, chosen: Messages, rejected: Messages, annotator: AnnotatorKind,
+                known: frozenset[str] = _PAIRS) -> Preference:
     check_conversation(prompt + chosen, ends="assistant")
     check_conversation(prompt + rejected, ends="assistant")
     label = read_number(row, "label", 1.0)
@@ -84,7 +102,7 @@ def _preference(row: RowObject, prompt: Messages, chosen: Messages, rejected: Me
         raise RowError(f"label is {label}; wanted the probability that chosen wins, from 0 to 1")
     name = given_id(row) or messages_id("preference", prompt, chosen, rejected)
     return Preference(id=name, prompt=prompt, chosen=chosen, rejected=rejected, label=label,
-                      margin=read_number(row, "margin", 0.0), meta=meta_of(row, _PAIRS), **judged(row, annotator))
+                      margin=read_number(row, "margin", 0.0), meta=meta_of(row, known), **judged(row, annotator))
 
 
 def thumbs(row: RowObject, annotator: AnnotatorKind = "human") -> Thumb:

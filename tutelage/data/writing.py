@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tutelage.data import instructions, judgments
@@ -108,6 +109,15 @@ def _again(text: str) -> Messages:
         return transcript(text, "")
     except RowError:
         return ()
+
+
+def revisions(record: Preference) -> dict[str, Any]:
+    """`source` says what is better than the response: its revision, one after a critique, or a demonstration."""
+    better = "demonstration" if record.source == "demonstration" else "revision"
+    meta = dict(record.meta)
+    critique = {"critique": meta.pop("critique")} if record.source == "critique" and "critique" in meta else {}
+    pair = chosen_rejected(replace(record, meta=meta))
+    return {"prompt": pair.pop("prompt"), "response": pair.pop("rejected"), **critique, better: pair.pop("chosen"), **pair}
 
 
 def thumbs(record: Thumb) -> dict[str, Any]:

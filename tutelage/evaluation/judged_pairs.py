@@ -90,7 +90,7 @@ def judgments_of(records: Iterable[Record]) -> Judgments:
     thumbs: list[Thumb] = []
     for record in records:
         if isinstance(record, Preference):
-            voices.append(Voice(term=record, quotes=(record.id,)))
+            voices.append(Voice(term=record, kind=record.source or "comparison", quotes=(record.id,)))
         elif isinstance(record, Ranking):
             voices += _pairs_of_ranking(record)
         elif isinstance(record, Rating):

@@ -72,6 +72,18 @@ class Given:
     used: Mapping[str, Sequence[str]] = field(default_factory=dict)
     people: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def together(cls, each: Sequence[Given]) -> Given:
+        """All of them; the parents of the second and later ones under names of their own."""
+        judgments = Judgments(voices=tuple(voice for one in each for voice in one.judgments.voices),
+                              ratings=tuple(rating for one in each for rating in one.judgments.ratings),
+                              thumbs=tuple(thumb for one in each for thumb in one.judgments.thumbs))
+        parents = {role if place == 0 else f"{role} {place + 1}": ref for place, one in enumerate(each)
+                   for role, ref in one.parents.items()}
+        return cls(judgments=judgments, parents=parents, sources={k: v for one in each for k, v in one.sources.items()},
+                   used={k: v for one in each for k, v in one.used.items()},
+                   people={k: v for one in each for k, v in one.people.items()})
+
 
 def examine_reward(project: Project, config: RewardReport, reward: Rewarded, given: Given) -> Artifact:
     """Hold `reward` against judgments, or give the report that was made of just that.

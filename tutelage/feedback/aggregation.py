@@ -50,26 +50,30 @@ class Heard:
 
 
 def preferences(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset(),
-                method: str = "vote") -> list[Preference]:
+                method: str = "vote", of_kinds: Set[str] = frozenset()) -> list[Preference]:
     """Every current judgment that says which of two is better, as terms, by content id; those over samples `without`
-    names are left out.
+    names are left out, and with `of_kinds` those of other kinds.
 
     Raises:
         UsageError: if there is no such method.
     """
     if method == "vote":
-        return combine((each.judge, each.term) for each in settle(hear(store, annotator, without)) if each.say != "overruled")
+        heard = settle(hear(store, annotator, without, of_kinds))
+        return combine((each.judge, each.term) for each in heard if each.say != "overruled")
     if method != "reliability":
         raise UsageError(f"no way of aggregating is called {method!r}; wanted {' or '.join(METHODS)}.")
     from tutelage.feedback.reliability import combine_by_reliability
 
-    return combine_by_reliability(hear(store, annotator, without))
+    return combine_by_reliability(hear(store, annotator, without, of_kinds))
 
 
-def hear(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset()) -> Iterator[Heard]:
+def hear(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset(),
+         of_kinds: Set[str] = frozenset()) -> Iterator[Heard]:
     """The pairs of every current judgment that has some, by judgment id; those that were overruled too."""
     settled = store.review.settled()
-    for judgment, samples in _with_samples(store, annotator, without):
+    for judgment, samples in with_samples(store, annotator, without):
+        if of_kinds and judgment.kind not in of_kinds:
+            continue
         say: Say = ("settles" if judgment.id in settled.settling else
                     "overruled" if judgment.id in settled.overruled else "counts")
         yield from (replace(each, say=say) for each in heard_of(judgment, samples))
@@ -86,9 +90,10 @@ def settle(heard: Iterable[Heard]) -> list[Heard]:
 
 def heard_of(judgment: Judgment, samples: Mapping[str, Sample]) -> Iterator[Heard]:
     """The pairs of one judgment: a comparison's or an edit's own, each two of a ranking's."""
+    source = "" if judgment.kind == "comparison" else judgment.kind
     for term in kinds.terms(judgment, samples):
         if isinstance(term, Preference):
-            yield Heard(judgment.annotator_id, term, _chosen_first(judgment, samples, term))
+            yield Heard(judgment.annotator_id, replace(term, source=source), _chosen_first(judgment, samples, term))
         elif isinstance(term, Ranking):
             for pair, first in _pairs_of(term):
                 yield Heard(judgment.annotator_id, pair, None if judgment.guideline == SIDES_UNKNOWN else first)
@@ -108,19 +113,19 @@ def _pairs_of(ranking: Ranking) -> Iterator[tuple[Preference, bool]]:
         yield Preference(id=record_id("preference of a ranking", ranking.id, i, j), prompt=ranking.prompt,
                          chosen=ranking.responses[better], rejected=ranking.responses[worse], label=0.5 if tie else 1.0,
                          weight=ranking.weight * 2 / len(ranking.ranks), annotator=ranking.annotator,
-                         person=ranking.person, judgment_ids=ranking.judgment_ids), better == i
+                         person=ranking.person, judgment_ids=ranking.judgment_ids, source="ranking"), better == i
 
 
 def terms(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset()) -> Iterator[Record]:
     """Every current judgment's own terms, by judgment id: one person's word each, not combined. What a reviewer overruled
     has none."""
     overruled = store.review.settled().overruled
-    for judgment, samples in _with_samples(store, annotator, without):
+    for judgment, samples in with_samples(store, annotator, without):
         if judgment.id not in overruled:
             yield from kinds.terms(judgment, samples)
 
 
-def _with_samples(store: Store, annotator: AnnotatorKind | None,
+def with_samples(store: Store, annotator: AnnotatorKind | None,
                   without: Set[str]) -> Iterator[tuple[Judgment, Mapping[str, Sample]]]:
     """Current judgments over none of the samples `without`, each with samples among which its own are."""
     for batch in _batches(store.judgments(annotator=annotator)):
@@ -151,11 +156,19 @@ def combine(terms: Iterable[tuple[str, Preference]]) -> list[Preference]:
     """
     votes: dict[Pair, dict[str, list[Vote]]] = {}
     shown: dict[Pair, Preference] = {}
+    sources: dict[Pair, set[str]] = {}
     for judge, term in terms:
         pair, vote = vote_of(term)
         votes.setdefault(pair, {}).setdefault(judge, []).append(vote)
         shown.setdefault(pair, term)
-    return sorted((_one(pair, votes[pair], shown[pair]) for pair in votes), key=lambda term: term.id)
+        sources.setdefault(pair, set()).add(term.source)
+    made = (replace(_one(pair, votes[pair], shown[pair]), source=source_of_pair(sources[pair])) for pair in votes)
+    return sorted(made, key=lambda term: term.id)
+
+
+def source_of_pair(sources: Set[str]) -> str:
+    """What a pair is called that was judged in these ways: a comparison where there are several."""
+    return next(iter(sources)) if len(sources) == 1 else ""
 
 
 def response_key(messages: Messages) -> str:

@@ -8,11 +8,11 @@ person is for a person to decide.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tutelage.feedback.aggregation import Heard, Pair, combine, response_key, settle, term_of_pair, vote_of
+from tutelage.feedback.aggregation import Heard, Pair, combine, response_key, settle, source_of_pair, term_of_pair, vote_of
 from tutelage.feedback.bradley_terry import Comparisons, Fit, fit_comparisons, intervals
 from tutelage.records import AnnotatorKind, Preference
 from tutelage.statistics import Estimate
@@ -53,6 +53,7 @@ class _Panel:
     judgment_ids: tuple[str, ...]
     counts: tuple[bool, ...]                       # False: it tells of its judge, but a reviewer has settled the pair
     shown: dict[Pair, Preference]
+    sources: tuple[str, ...]                       # of each comparison, the kind of judgment it is of
 
 
 def combine_by_reliability(heard: Iterable[Heard]) -> list[Preference]:
@@ -118,7 +119,8 @@ def _panel(rows: Sequence[tuple[Pair, Heard, float, float, str, float]]) -> _Pan
         cluster=np.array([prompts[pair[0]] for pair, *_ in rows]), num_items=len(items), num_judges=len(names))
     shown = {pair: each.term for pair, each, *_ in reversed(rows)}
     return _Panel(data, names, tuple(row[0] for row in rows), tuple(row[3] for row in rows),
-                  tuple(row[4] for row in rows), tuple(row[1].say == "counts" for row in rows), shown)
+                  tuple(row[4] for row in rows), tuple(row[1].say == "counts" for row in rows), shown,
+                  tuple(row[1].term.source for row in rows))
 
 
 def _side(pair: Pair, heard: Heard) -> float:
@@ -148,5 +150,6 @@ def _terms(panel: _Panel, fit: Fit) -> list[Preference]:
         ids = tuple(sorted({panel.judgment_ids[row] for row in mine}))
         # Nine digits: what another machine's arithmetic does to the last ones must not change a term's name.
         share, margin, weight = (round(float(value), 9) for value in (share, margin, weight))
-        terms.append(term_of_pair(pair, panel.shown[pair], share, margin, weight, ids))
+        made = term_of_pair(pair, panel.shown[pair], share, margin, weight, ids)
+        terms.append(replace(made, source=source_of_pair({panel.sources[row] for row in mine})))
     return terms

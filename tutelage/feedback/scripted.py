@@ -4,8 +4,10 @@ Each sees the scripted truth through tastes of its own: it weighs the parts diff
 one side of the screen, and is only so sure. What it says is a winner and a strength; scores and parts stay with it.
 
     P(a wins) = sigmoid((utility(a) - utility(b)) / noise + position_bias)        Bradley and Terry (1952)
+    P(first in a ranking) ~ exp(utility / noise), and so on with those left       Plackett (1975), Luce (1959)
+    P(level <= k) = sigmoid((cut_k + strictness - utility) / noise)               McCullagh (1980); a thumb has one cut
 
-Every draw is made from a hash of (seed, annotator, pair), so that an answer depends on nothing asked before it.
+Every draw is made from a hash of (seed, annotator, what is judged), so that an answer depends on nothing asked before it.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ __all__ = ["ScriptedAnnotator", "ScriptedTruth", "enroll", "judge", "panel"]
 
 USUAL_WORDS = 25              # a length at which nobody is swayed
 STRONGER_FROM = (1.0, 3.0)    # how sure (in logits) makes a strength of 2, of 3
+LEVELS_FROM = (0.2, 0.4, 0.6, 0.8)      # utility from which on a response is rated 2, 3, 4, 5
+LIKED_FROM = 0.5                        # and gets a thumb up
 _TRUTH = ScriptedTruth()
 
 
@@ -41,6 +45,7 @@ class ScriptedAnnotator:
     tastes: Mapping[str, float] = field(default_factory=dict)     # part -> factor on its weight in the truth (1)
     length_bias: float = 0.0           # utility per doubling of the usual length; negative likes it short
     position_bias: float = 0.0         # logits for the response shown first
+    strictness: float = 0.0            # utility by which all of their levels and thumbs begin higher
 
     def utility(self, sample: Sample) -> float:
         """What this annotator would call the response's worth, about 0 to 1."""
@@ -65,6 +70,23 @@ class ScriptedAnnotator:
         sure = (self.utility(a) - self.utility(b)) / self.noise + self.position_bias + doubt
         strength = 1 + sum(abs(sure) >= step for step in STRONGER_FROM)
         return {"winner": "a" if sure >= 0 else "b", "strength": strength}
+
+    def rank(self, samples: Sequence[Sample], seed: int) -> dict[str, Any]:
+        """An answer of kind ranking: all in order, equal texts on one place."""
+        worth = {sample.text: self.utility(sample) / self.noise + _gumbel(seed, self.id, sample.prompt.id, sample.text)
+                 for sample in samples}
+        order = sorted(worth, key=lambda text: -worth[text])
+        return {"ranks": [1 + order.index(sample.text) for sample in samples]}
+
+    def rate(self, sample: Sample, seed: int, aspect: str = "helpful") -> dict[str, Any]:
+        """An answer of kind rating, with one aspect."""
+        seen = self.utility(sample) + self.noise * _logistic(seed, self.id, "rating", sample.prompt.id, sample.text)
+        return {"scores": {aspect: 1 + sum(seen > cut + self.strictness for cut in LEVELS_FROM)}}
+
+    def like(self, sample: Sample, seed: int) -> dict[str, Any]:
+        """An answer of kind thumbs."""
+        seen = self.utility(sample) + self.noise * _logistic(seed, self.id, "thumbs", sample.prompt.id, sample.text)
+        return {"up": seen > LIKED_FROM + self.strictness}
 
 
 # name, noise, tastes, length bias, position bias: what people on a panel differ in.
@@ -153,3 +175,8 @@ def _logistic(*what: int | str) -> float:
     """Standard logistic noise: what makes a difference of utilities a Bradley–Terry choice."""
     u = _uniform(*what)
     return math.log(u) - math.log1p(-u)
+
+
+def _gumbel(*what: int | str) -> float:
+    """Standard Gumbel noise: what makes the order of utilities a Plackett–Luce ranking."""
+    return -math.log(-math.log(_uniform(*what)))

@@ -22,7 +22,7 @@ from tutelage.errors import ConfigError, DataError
 from tutelage.feedback.gathering import gather
 from tutelage.lineage import Manifest, content_hash
 from tutelage.project import Artifact, Project, check_name
-from tutelage.records import AnnotatorKind
+from tutelage.records import AnnotatorKind, Preference
 from tutelage.store import Store
 
 FORMAT = "chosen-rejected"         # what `tutelage data export` writes it as
@@ -44,7 +44,7 @@ def make_preference_set(project: Project, store: Store, name: str, method: str =
     if not 0.0 <= split_ratio < 1.0:
         raise ConfigError(f"split_ratio is {split_ratio}; wanted at least 0 and under 1.")
     gathered = gather(project, store, annotator, method)
-    terms = gathered.terms
+    terms = [term for term in gathered.terms if isinstance(term, Preference)]
     if not terms:
         raise DataError("there is no judgment that says which of two responses is better. "
                         "Bring some in: tutelage feedback import")

@@ -10,15 +10,38 @@ from tutelage.models.config import Adapter, Precision
 from tutelage.training.config import Optimizer, check_looks
 
 Aggregation = Literal["vote", "reliability"]
+Objective = Literal["auto", "bradley_terry", "joint", "regression", "classification"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotators:
+    """What the joint objective learns of each annotator. The first four are standard deviations of normal priors, in the units
+    of the score; 0 fixes what it is about."""
+
+    reliability: float = 0.5       # of each annotator's factor on the score, around 1; 0: all are equally reliable
+    thresholds: float = 1.0        # of each annotator's own thresholds on a scale, around the common ones
+    loading: float = 0.5           # of each aspect's factor on the score, around 1: how much it is about what the others are
+    offset: float = 1.0            # of each group's offset on ratings and thumbs, around 0
+    group_by: str = "annotator"    # what a group is: annotator (human, model, scripted), or a key of the rows (language …)
+    lr: float = 0.02               # peak learning rate of all of them: they are few, and as large as scores
+
+    def __post_init__(self) -> None:
+        if min(self.reliability, self.thresholds, self.loading, self.offset) < 0 or self.lr <= 0:
+            raise ConfigError("reward: annotators.reliability, thresholds, loading and offset must be >= 0, annotators.lr > 0.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardModel:
-    """Learn from comparisons which response is the better one (Stiennon et al. 2020, arXiv:2009.01325, eq. 1)."""
+    """Learn how good a response is, from comparisons (Stiennon et al. 2020, arXiv:2009.01325, eq. 1) or from every kind of
+    judgment together."""
 
     model: str = "sft"             # where the trunk comes from: usually the SFT model
-    data: str = "feedback"         # feedback, for the project's own judgments, or a data set of preferences
-    aggregation: Aggregation = "vote"      # of the project's own judgments: each judge counts one, or by their reliability
+    data: str = "feedback"         # feedback, for the project's own judgments, or a data set or file of judgments
+    also: tuple[str, ...] = ()     # more judgments, of the same kind or others: data sets, files, feedback
+    sources: tuple[str, ...] = ()  # kinds of judgment that train (comparison, ranking, rating, thumbs, edit …); none: all
+    objective: Objective = "auto"  # auto: bradley_terry where all say which of two is better, else joint
+    aggregation: Aggregation = "vote"      # of the project's own pairs: each judge counts one, or by their reliability
+    annotators: Annotators = field(default_factory=Annotators)
     name: str = "reward"           # name of the reward artifact that is made
     layers: int = 0                # blocks of the trunk that are kept, from the input on; 0 keeps all
     epochs: int = 1                # passes over the pairs; more than one soon overfits

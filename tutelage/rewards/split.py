@@ -9,21 +9,25 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from tutelage.data.datasets import load_dataset, resolve_dataset
+from tutelage.data.datasets import Dataset, load_dataset, resolve_dataset
 from tutelage.data.fingerprints import prompt_key
+from tutelage.data.mixed import load_mixed
 from tutelage.data.splits import leakage
 from tutelage.errors import ArtifactError, DataError, TutelageError
 from tutelage.messages import Messages, messages_id
 from tutelage.project import Artifact, Project
-from tutelage.records import Preference, Prompt
+from tutelage.records import Prompt, Term
+from tutelage.rewards.reading import FEEDBACK, KINDS
 from tutelage.training.heldout import kept_out
-from tutelage.training.pairs import Group
+from tutelage.training.pairs import Group, Judged
 
 SPLIT_FILE = "split.json"
+G = TypeVar("G", Group, Judged)
 
 
-def split_groups(groups: Sequence[Group], fraction: float, seed: int) -> tuple[list[Group], list[Group]]:
+def split_groups(groups: Sequence[G], fraction: float, seed: int) -> tuple[list[G], list[G]]:
     """Train and held-out groups: whole clusters of prompts that are nearly the same, so that none is on both sides.
 
     Raises:
@@ -36,7 +40,7 @@ def split_groups(groups: Sequence[Group], fraction: float, seed: int) -> tuple[l
     return train, [group for place, group in enumerate(groups) if place in apart]
 
 
-def refuse_leaks(train: Sequence[Group], heldout: Sequence[Group]) -> None:
+def refuse_leaks(train: Sequence[Group | Judged], heldout: Sequence[Group | Judged]) -> None:
     """
     Raises:
         DataError: if a held-out prompt is trained on, or one nearly like it: what is measured there would be memory.
@@ -50,23 +54,30 @@ def refuse_leaks(train: Sequence[Group], heldout: Sequence[Group]) -> None:
                         "out of one side, or leave `heldout` empty: then a share of the prompts is kept out that is apart.")
 
 
-def heldout_terms(project: Project, data: str) -> tuple[list[Preference], Mapping[str, str], Mapping[str, str]]:
+def heldout_terms(project: Project, data: str) -> tuple[list[Term], Mapping[str, str], Mapping[str, str]]:
     """The judgments of the data set `data` that is kept out as a whole (its held-out split where it has one), and the parents
     and sources that a manifest names.
 
     Raises:
-        DataError: if it holds other records than preferences.
+        DataError: if it holds no judgments.
     """
-    source = resolve_dataset(project, data)
-    split = "heldout" if isinstance(source, Artifact) and (source.path / "heldout.jsonl").is_file() else "train"
-    found = load_dataset(source, split)
-    if found.kind != "preference":
-        raise DataError(f"heldout {data!r} holds records of kind {found.kind}; wanted preferences.")
-    return list(found.records), {f"heldout {role}": ref for role, ref in found.parents.items()}, \
+    found = judged_data(project, data, "heldout")
+    return found.records, {f"heldout {role}": ref for role, ref in found.parents.items()}, \
         {f"heldout {name}": digest for name, digest in found.sources.items()}
 
 
-def _asked(group: Group) -> str:
+def judged_data(project: Project, data: str, split: str) -> Dataset:
+    """Judgments of any kind: of a data set its `split`, where it has one of that name, else all there is."""
+    source = resolve_dataset(project, data)
+    if isinstance(source, Artifact) and (source.path / f"{split}.jsonl").is_file():
+        found = load_dataset(source, split)
+        if found.kind not in KINDS:
+            raise DataError(f"{source.ref} holds records of kind {found.kind}; wanted {', '.join(KINDS)}.")
+        return found
+    return load_mixed(source, KINDS)
+
+
+def _asked(group: Group | Judged) -> str:
     return prompt_key(Prompt(id="", messages=group.prompt))
 
 
@@ -75,7 +86,7 @@ def prompt_name(prompt: Messages) -> str:
     return messages_id("prompt", prompt)
 
 
-def write_split(directory: Path, train: Sequence[Group], heldout: Sequence[Group]) -> None:
+def write_split(directory: Path, train: Sequence[Group | Judged], heldout: Sequence[Group | Judged]) -> None:
     names = {side: sorted(prompt_name(group.prompt) for group in groups)
              for side, groups in (("train", train), ("heldout", heldout))}
     (directory / SPLIT_FILE).write_text(json.dumps(names, indent=0) + "\n", encoding="utf-8")
@@ -106,17 +117,22 @@ def trained_on(artifact: Artifact, project: Project, feedback: Sequence[Messages
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{SPLIT_FILE} of {artifact.ref} cannot be read: {error}. See: tutelage verify "
                             f"{artifact.ref}") from None
-    data = str(artifact.manifest.config.get("data", ""))
-    prompts: Sequence[Messages] = feedback
-    if data != "feedback":
-        try:
-            prompts = [record.prompt for record in load_dataset(resolve_dataset(project, data)).records]
-        except (TutelageError, AttributeError):
-            return TrainedOn(names, why=f"{data} cannot be read")
+    data = trained_with(artifact)
+    prompts = list(feedback) if FEEDBACK in data else []
+    try:
+        prompts += [record.prompt for name in data if name != FEEDBACK for record in judged_data(project, name, "train").records]
+    except TutelageError:
+        return TrainedOn(names, why=f"{', '.join(data)} cannot be read")
     asked = {prompt_name(prompt): prompt_key(Prompt(id="", messages=prompt)) for prompt in prompts}
     if missing := len(names - asked.keys()):
-        return TrainedOn(names, why=f"{missing} of {len(names)} prompts are gone from {data}")
+        return TrainedOn(names, why=f"{missing} of {len(names)} prompts are gone from {', '.join(data)}")
     return TrainedOn(names, tuple(asked[name] for name in sorted(names)))
+
+
+def trained_with(artifact: Artifact) -> tuple[str, ...]:
+    """The data that a reward model was asked to be trained with, as they were named."""
+    asked = artifact.manifest.config
+    return tuple(dict.fromkeys((str(asked.get("data", "")), *map(str, asked.get("also", ())))))
 
 
 def known_of(each: Sequence[TrainedOn]) -> TrainedOn:

@@ -48,9 +48,11 @@ class Masters:
         embeddings = {id(m.weight) for m in module.modules() if isinstance(m, nn.Embedding)}
         decayed = {name for name, value in self._parameters.items() if value.ndim >= 2 and id(value) not in embeddings}
         head_lr = 10 * config.lr if config.head_lr is None else config.head_lr
-        groups = [{"params": [self._masters[n] for n in self._masters if (n in decayed, is_head(n)) == (decay, head)],
-                   "weight_decay": config.weight_decay if decay else 0.0, "peak_lr": head_lr if head else config.lr}
-                  for head in (False, True) for decay in (True, False)]
+        own = _own_rates(module)
+        rates = {name: own.get(name, head_lr if is_head(name) else config.lr) for name in self._masters}
+        groups = [{"params": [self._masters[n] for n in self._masters if (n in decayed, rates[n]) == (decay, rate)],
+                   "weight_decay": config.weight_decay if decay else 0.0, "peak_lr": rate}
+                  for rate in dict.fromkeys((config.lr, head_lr, *own.values())) for decay in (True, False)]
         self._adamw = torch.optim.AdamW([group for group in groups if group["params"]], lr=config.lr,
                                         betas=config.betas, eps=config.eps, fused=True)
 
@@ -174,6 +176,12 @@ def _master(value: Tensor) -> Tensor:
     if value.dtype == torch.float32 and not hasattr(value, "to_local"):
         return value
     return _local(value).detach().to(torch.float32, copy=True).requires_grad_()
+
+
+def _own_rates(module: nn.Module) -> dict[str, float]:
+    """The peak learning rates of parameters whose module says one: `peak_lr`."""
+    return {f"{prefix}.{name}": float(rate) for prefix, each in module.named_modules()
+            if isinstance(rate := getattr(each, "peak_lr", None), float) for name, _ in each.named_parameters()}
 
 
 def is_head(name: str) -> bool:

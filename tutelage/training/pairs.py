@@ -18,7 +18,7 @@ from tutelage.errors import DataError
 from tutelage.lineage import content_hash
 from tutelage.messages import Messages
 from tutelage.project import Project
-from tutelage.records import Preference
+from tutelage.records import Preference, Ranking, Rating, Term, Thumb
 from tutelage.training import preflight
 from tutelage.training.loop import MicroBatch
 
@@ -68,25 +68,68 @@ def render_to_end_of_turn(template: ChatTemplate, prompt: Messages, response: Me
                    spans=tuple(span for span in whole.spans if span.end <= end))
 
 
-def group_pairs(preferences: Sequence[Preference], template: ChatTemplate, max_length: int) -> tuple[list[Group], int]:
-    """Groups in order of their prompts' first appearance, and how many pairs were dropped for their length."""
-    by_prompt: dict[Messages, list[Preference]] = {}
-    for preference in preferences:
-        by_prompt.setdefault(preference.prompt, []).append(preference)
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """All that was said of the responses to one prompt, each response once: a term of any kind, and which of them it is about."""
+
+    prompt: Messages
+    prompt_length: int
+    responses: tuple[Rendered, ...]
+    terms: tuple[tuple[Term, tuple[int, ...]], ...]
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int, Preference], ...]:
+        """Those of its terms that are preferences: chosen, rejected, the term."""
+        return tuple((at[0], at[1], term) for term, at in self.terms if isinstance(term, Preference))
+
+    @property
+    def num_tokens(self) -> int:
+        """With the prompt computed once."""
+        return self.prompt_length + sum(len(response.ids) - self.prompt_length for response in self.responses)
+
+
+def responses_of(term: Term) -> tuple[Messages, ...]:
+    """What a term is about, in its own order; of a preference the chosen one first.
+
+    Raises:
+        DataError: if it says nothing of how good a response is.
+    """
+    if isinstance(term, Preference):
+        return term.chosen, term.rejected
+    if isinstance(term, Ranking):
+        return term.responses
+    if isinstance(term, Rating | Thumb):
+        return (term.response,)
+    raise DataError(f"{term.id} is a {type(term).__name__.lower()}, which does not say how good a response is.")
+
+
+def group_judged(terms: Sequence[Term], template: ChatTemplate, max_length: int) -> tuple[list[Judged], int]:
+    """Groups in order of their prompts' first appearance, and how many terms were dropped for a response over `max_length`."""
+    by_prompt: dict[Messages, list[Term]] = {}
+    for term in terms:
+        by_prompt.setdefault(term.prompt, []).append(term)
     groups, dropped = [], 0
-    for prompt, terms in by_prompt.items():
-        rendered: dict[Messages, Rendered] = {}
-        for term in terms:
-            for response in (term.chosen, term.rejected):
-                if response not in rendered:
-                    rendered[response] = render_to_end_of_turn(template, prompt, response)
-        kept = [term for term in terms if max(len(rendered[term.chosen].ids), len(rendered[term.rejected].ids)) <= max_length]
-        dropped += len(terms) - len(kept)
+    for prompt, said in by_prompt.items():
+        every = dict.fromkeys(response for term in said for response in responses_of(term))
+        rendered = {response: render_to_end_of_turn(template, prompt, response) for response in every}
+        kept = [term for term in said if all(len(rendered[each].ids) <= max_length for each in responses_of(term))]
+        dropped += len(said) - len(kept)
         if kept:
-            used = list(dict.fromkeys(response for term in kept for response in (term.chosen, term.rejected)))
-            groups.append(Group(prompt, len(template.render_prompt(prompt)), tuple(rendered[each] for each in used), tuple(
-                (used.index(term.chosen), used.index(term.rejected), term) for term in kept)))
+            used = list(dict.fromkeys(response for term in kept for response in responses_of(term)))
+            groups.append(Judged(prompt, len(template.render_prompt(prompt)), tuple(rendered[each] for each in used), tuple(
+                (term, tuple(map(used.index, responses_of(term)))) for term in kept)))
     return groups, dropped
+
+
+def group_pairs(preferences: Sequence[Preference], template: ChatTemplate, max_length: int) -> tuple[list[Group], int]:
+    """The same of pairs alone."""
+    groups, dropped = group_judged(preferences, template, max_length)
+    return [as_pairs(group) for group in groups], dropped
+
+
+def as_pairs(group: Judged) -> Group:
+    """With its preferences alone."""
+    return Group(group.prompt, group.prompt_length, group.responses, group.pairs)
 
 
 def check_responses(groups: Sequence[Group], template: ChatTemplate) -> None:
@@ -96,10 +139,23 @@ def check_responses(groups: Sequence[Group], template: ChatTemplate) -> None:
     check_rendered(rows, template)
 
 
+def check_judged(groups: Sequence[Judged], template: ChatTemplate) -> None:
+    """The same on every response that was judged in whatever way."""
+    check_rendered({f"{term.id}, response {place + 1}": group.responses[index] for group in groups for term, at in group.terms
+                    for place, index in enumerate(at)}, template)
+
+
 def check_rendered(rows: Mapping[str, Rendered], template: ChatTemplate) -> None:
     preflight.labels(rows)
     preflight.end_of_turn(rows, template)
     preflight.one_bos(rows, template.tokenizer.bos_token_id)
+
+
+def pack_responses(groups: Sequence[Group | Judged], share: bool = True) -> TokenBatch:
+    """The responses of all groups, group by group, laid end to end behind their prompts."""
+    rows = [(group, response) for group in groups for response in group.responses]
+    return TokenBatch.pack([response.ids for _, response in rows], [response.response_mask for _, response in rows],
+                           [group.prompt_length for group, _ in rows] if share else None)
 
 
 def collate_groups(groups: Sequence[Group], share: bool = True) -> MicroBatch:
@@ -107,9 +163,7 @@ def collate_groups(groups: Sequence[Group], share: bool = True) -> MicroBatch:
 
     Prompts are shared unless the architecture cannot (`Policy.ragged`).
     """
-    rows = [(group, response) for group in groups for response in group.responses]
-    tokens = TokenBatch.pack([response.ids for _, response in rows], [response.response_mask for _, response in rows],
-                             [group.prompt_length for group, _ in rows] if share else None)
+    tokens = pack_responses(groups, share)
     pairs, start = [], 0
     for group in groups:
         pairs += [(start + chosen, start + rejected, term) for chosen, rejected, term in group.pairs]

@@ -1,0 +1,353 @@
+"""One reward model of every kind of judgment, beside one of each kind alone and one of majority votes (docs/one-reward-model.md).
+
+Scripted annotators with a known truth judge 289 prompts with up to six responses each. The trunk of a model is run once over all
+of them; what is trained here is the head that reads its last hidden states, by the loss of `tutelage reward` itself, so that a
+whole training takes a second and every setting can be tried in three seeds.
+
+    joint           all judgments, each in its own words, with a reliability and thresholds for each annotator
+    majority vote   the same judgments, several answers to one question made one by vote (ratings: by mean), all annotators alike
+    joint, all alike    the same likelihood with nothing learned of annotators: what the annotators' parameters are worth
+    KIND            one kind's share of the judgments, with parameters for each annotator
+
+The judgments of a kind cost the same number of answers. Two annotators in ten answer nearly at random. Measured on prompts that
+were kept out, in pairs of responses that the truth tells apart.
+
+    python -m bench judgments [--model smollm2-135m-q4 | tiny] [--answers 60 240] [--seeds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tutelage.data.chat import ChatTemplate
+from tutelage.data.datasets import builtin_path, load_dataset
+from tutelage.feedback import kinds
+from tutelage.feedback.scripted import ScriptedAnnotator, ScriptedTruth
+from tutelage.messages import record_id
+from tutelage.models.load import load_policy, load_tokenizer, resolve
+from tutelage.models.policy import Policy, PolicyOutput
+from tutelage.models.tiny import tiny_model, tiny_tokenizer
+from tutelage.records import Preference, Prompt, Ranking, Rating, Sample, Term, Thumb
+from tutelage.reporting.report import Curve, Line
+from tutelage.reporting.svg import curve_svg
+from tutelage.rewards.config import Annotators
+from tutelage.rewards.joint import Joint, book_of
+from tutelage.rewards.judges import Judges
+from tutelage.rewards.model import score_sequences
+from tutelage.statistics import paired_difference
+from tutelage.statistics.intervals import mean_interval
+from tutelage.training.pairs import Judged, group_judged, responses_of
+
+PLOT = Path(__file__).parent.parent / "docs" / "one-reward-model.svg"
+KINDS = ("comparison", "ranking", "rating", "thumbs", "demonstration")
+OVERLAP = 3               # annotators who are asked each question
+HELD_OUT = 0.35           # share of prompts that nobody judged
+TOLD_APART = 0.05         # truth, 0 to 1, by which the responses of a pair that is looked at differ
+RIDGES = (3e-2, 3e-3)      # a judgment; the better by likelihood on a fifth of the judged prompts
+ALIKE = Annotators(reliability=0.0, thresholds=0.0, loading=0.0, offset=0.0)
+EACH = Annotators()
+STYLE = """<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ddd}.stroke{fill:none;stroke-width:2}.band{opacity:.12}
+.s0{stroke:#0072b2}.s1{stroke:#d55e00}.s2{stroke:#009e73}.s3{stroke:#cc79a7}.s4{stroke:#999}.s5{stroke:#e69f00}
+polygon{stroke:none!important}polygon.s0{fill:#0072b2}polygon.s1{fill:#d55e00}polygon.s2{fill:#009e73}polygon.s3{fill:#cc79a7}
+polygon.s4{fill:#999}polygon.s5{fill:#e69f00}</style>"""
+
+
+# ---- what is judged -------------------------------------------------------------------------------------------------
+
+def responses_to(prompts: Sequence[tuple[Prompt, str]]) -> dict[str, list[Sample]]:
+    """prompt id -> responses: the wanted one and what a worse model might make of it."""
+    found = {}
+    for at, (prompt, wanted) in enumerate(prompts):
+        other = prompts[(at + 17) % len(prompts)][1]
+        words = wanted.split()
+        shuffled = sorted(words, key=lambda word: record_id(prompt.id, word))
+        first = wanted.split(". ")[0].rstrip(".") + "."
+        texts = [(wanted, True), (f"Certainly! Here is what you need to know. {wanted} Would you like to know more?", True),
+                 (" ".join(words[:max(3, len(words) // 2)]), False), (other, True), (" ".join(shuffled), True),
+                 (f"{first} {first} {first}", True), (f"{prompt.messages[-1].text} {first}", True),
+                 (f"{first} I hope this helps!", True)]
+        chosen = sorted(range(1, len(texts)), key=lambda which: record_id(prompt.id, which))[:5]
+        samples = [_sample(prompt, *texts[which]) for which in (0, *chosen)]
+        found[prompt.id] = list({sample.text: sample for sample in samples}.values())
+    return found
+
+
+def _sample(prompt: Prompt, text: str, ended: bool) -> Sample:
+    return Sample(id=record_id(prompt.id, text), prompt=prompt, prompt_ids=(), response_ids=(), logprobs=(), response_mask=(),
+                  text=text, ended=ended)
+
+
+def annotators(seed: int, noisy: int = 2) -> list[ScriptedAnnotator]:
+    """Ten people with tastes, of whom the last `noisy` answer nearly at random."""
+    draw = random.Random(seed)
+    parts = ("content", "voice", "complete", "clean", "fit")
+    return [ScriptedAnnotator(id=f"a{number}", noise=3.0 if number >= 10 - noisy else 0.06 + 0.08 * draw.random(),
+                              tastes={part: 0.7 + 0.6 * draw.random() for part in parts},
+                              length_bias=0.02 * draw.random() - 0.01, position_bias=0.2 * draw.random() - 0.1,
+                              strictness=0.3 * draw.random() - 0.15) for number in range(10)]
+
+
+def judgments(samples: Mapping[str, Sequence[Sample]], team: Sequence[ScriptedAnnotator], answers: int, seed: int) -> list[Term]:
+    """`answers` of each kind, each question asked of `OVERLAP` annotators; a rating or a thumb is asked of one response."""
+    draw = random.Random(seed)
+    terms: list[Term] = []
+    for kind in KINDS:
+        for _ in range(answers // OVERLAP):
+            of = samples[draw.choice(sorted(samples))]
+            count = {"comparison": 2, "ranking": min(4, len(of)), "demonstration": len(of)}.get(kind, 1)
+            shown = draw.sample(list(of), count)
+            for annotator in draw.sample(list(team), OVERLAP):
+                terms += _asked(kind, annotator, shown if draw.random() < 0.5 else shown[::-1], seed, draw)
+    return terms
+
+
+def _asked(kind: str, annotator: ScriptedAnnotator, shown: Sequence[Sample], seed: int, draw: random.Random) -> list[Term]:
+    prompt, by_id = shown[0].prompt, {sample.id: sample for sample in shown}
+    if kind == "demonstration":      # whoever writes, even carelessly, is taken to write the wanted response
+        best, other = max(shown, key=lambda sample: ScriptedTruth().score([sample]).total), draw.choice(shown)
+        if best.text == other.text:
+            return []
+        return [Preference(id=record_id("d", annotator.id, best.id, other.id), prompt=prompt.messages, chosen=best.response,
+                           rejected=other.response, person=annotator.id, source="demonstration")]
+    answer = {"comparison": lambda: annotator.compare(prompt, shown[0], shown[-1], seed),
+              "ranking": lambda: annotator.rank(shown, seed), "rating": lambda: annotator.rate(shown[0], seed),
+              "thumbs": lambda: annotator.like(shown[0], seed)}[kind]()
+    said = kinds.new_judgment(kind, annotator.id, "scripted", prompt, [sample.id for sample in shown], answer)
+    terms = [term for term in kinds.terms(said, by_id) if isinstance(term, Preference | Ranking | Rating | Thumb)]
+    return [replace(term, margin=0.0) if isinstance(term, Preference) else term for term in terms]
+
+
+def by_vote(terms: Sequence[Term]) -> list[Term]:
+    """One term a question: what most said, whoever they were; of a rating the mean, of a ranking the order of mean places."""
+    asked: dict[tuple[Any, ...], list[Term]] = defaultdict(list)
+    for term in terms:
+        asked[_question(term)].append(term)
+    return [_voted(said) for said in asked.values()]
+
+
+def _question(term: Term) -> tuple[Any, ...]:
+    return type(term).__name__, term.source, term.prompt, tuple(sorted(each[0].text for each in responses_of(term)))
+
+
+def _voted(said: Sequence[Any]) -> Term:
+    first, weight = said[0], float(len(said))
+    if isinstance(first, Preference):
+        share = sum(term.label if term.chosen == first.chosen else 1 - term.label for term in said) / weight
+        return replace(first, label=float(share > 0.5) if share != 0.5 else 0.5, weight=weight, person="")
+    if isinstance(first, Ranking):
+        places = [sum(term.ranks[term.responses.index(each)] for term in said) / weight for each in first.responses]
+        order = sorted(set(places))
+        return replace(first, ranks=tuple(1 + order.index(place) for place in places), weight=weight, person="")
+    if isinstance(first, Rating):
+        mean = sum(term.scores["helpful"] for term in said) / weight
+        return replace(first, scores={"helpful": float(round(mean))}, weight=weight, person="")
+    return replace(first, up=sum(term.up for term in said) * 2 > weight, weight=weight, person="")
+
+
+# ---- what learns ----------------------------------------------------------------------------------------------------
+
+class Cached(nn.Module):
+    """In the place of a policy: the head on hidden states that were computed before, in the order of the groups' responses."""
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.features = features                                                 # (B, D)
+        self.weight = nn.Parameter(torch.zeros(features.shape[1]))
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, tokens: Any, **asked: bool) -> PolicyOutput:
+        return PolicyOutput(scores=self.features @ self.weight + self.bias)
+
+
+@dataclass(frozen=True)
+class World:
+    """Prompts with their responses, the truth about these, and what the trunk makes of them."""
+
+    template: ChatTemplate
+    samples: Mapping[str, Sequence[Sample]]
+    truth: Mapping[str, float]                     # sample id -> 0 to 1
+    features: Mapping[tuple[int, ...], Tensor]     # token ids of prompt and response -> (D,)
+    of_sample: Mapping[str, tuple[int, ...]]
+
+    def head_of(self, groups: Sequence[Judged]) -> Cached:
+        return Cached(torch.stack([self.features[response.ids] for group in groups for response in group.responses]))
+
+
+def world(model: str, cache: str = "") -> World:
+    """`cache` is a file of hidden states, made where it is not there."""
+    template = ChatTemplate.of(tiny_tokenizer()) if model == "tiny" else _template(resolve(model).path)
+    rows = [(Prompt(id=row.id, messages=row.prompt), row.response.text)
+            for row in load_dataset(builtin_path("instructions.en")).records]
+    samples = responses_to(rows)
+    every = [sample for each in samples.values() for sample in each]
+    groups, _ = group_judged([Thumb(id=sample.id, prompt=sample.prompt.messages, response=sample.response, up=True)
+                              for sample in every], template, 10_000)
+    hidden = torch.load(cache, weights_only=True) if Path(cache).is_file() else hidden_states(trunk(model), groups)
+    if cache:
+        torch.save(hidden, cache)
+    hidden = (hidden - hidden.mean(0)) / (hidden.std(0) + 1e-6) / math.sqrt(hidden.shape[1])
+    ids = [response.ids for group in groups for response in group.responses]
+    names = [term.id for group in groups for term, _ in group.terms]
+    truth = dict(zip((sample.id for sample in every), ScriptedTruth().score(every).total, strict=True))
+    return World(template, samples, truth, dict(zip(ids, hidden, strict=True)), dict(zip(names, ids, strict=True)))
+
+
+def hidden_states(policy: Policy, groups: Sequence[Judged]) -> Tensor:
+    """(B, D): what the score head would read, of every response in order."""
+    caught: list[Tensor] = []
+    hook = policy.get_submodule("score_head").register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float()))
+    for at, group in enumerate(groups):
+        score_sequences(policy, [response.ids for response in group.responses], [group.prompt_length] * len(group.responses))
+        if at % 50 == 0:
+            print(f"hidden states of {at} of {len(groups)} prompts", file=sys.stderr, flush=True)
+    hook.remove()
+    return torch.cat(caught)
+
+
+def trunk(model: str) -> Policy:
+    return Policy(tiny_model(), score_head=True) if model == "tiny" else load_policy(resolve(model).path, "bf16", score_head=True)
+
+
+def _template(directory: Path) -> ChatTemplate:
+    return ChatTemplate.load(directory, load_tokenizer(directory))
+
+
+def learn(place: World, terms: Sequence[Term], priors: Annotators) -> Tensor:
+    """(D,) the head's weights, with the ridge that tells most of a fifth of the prompts, then fitted to all."""
+    groups, _ = group_judged(terms, place.template, 10_000)
+    apart = groups[::5]
+    rest = [group for at, group in enumerate(groups) if at % 5]
+    costs, found = [], None
+    for ridge in RIDGES:
+        found, cost = _fit(place, rest, apart, priors, ridge, found)
+        costs.append(cost)
+    return _fit(place, groups, [], priors, RIDGES[costs.index(min(costs))], found)[0]
+
+
+def _fit(place: World, groups: Sequence[Judged], apart: Sequence[Judged], priors: Annotators, ridge: float,
+         start: Tensor | None) -> tuple[Tensor, float]:
+    """Weights after L-BFGS over everything at once, and the nats a judgment of `apart`."""
+    terms, others = ([term for group in side for term, _ in group.terms] for side in (groups, apart))
+    weight, book = sum(term.weight for term in terms), book_of(terms, others, priors)
+    head = place.head_of(groups)
+    if start is not None:
+        head.weight.data.copy_(start)
+    judges = Judges(book, priors)
+    head.add_module("judges", judges)
+    task = Joint(groups, book, priors, 0.0, True, 1 / weight)
+    batch = task.collate(range(len(groups)))
+    learned = [each for each in head.parameters() if each.requires_grad]
+    optimizer = torch.optim.LBFGS(learned, max_iter=60, history_size=20, tolerance_grad=1e-5, tolerance_change=1e-7,
+                                  line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = ridge * head.weight.square().sum() / 2
+        for each in task.terms(head, batch):      # type: ignore[arg-type]
+            loss = loss + each.weight * each.loss.sum / each.loss.count
+        loss.backward()      # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)
+    found = head.weight.detach().clone()
+    if not apart:
+        return found, 0.0
+    looked = Joint(apart, book, priors, 0.0, True)
+    other = place.head_of(apart)
+    other.add_module("judges", judges)
+    with torch.no_grad():
+        other.weight.copy_(found)
+        other.bias.copy_(head.bias)
+        [cost] = looked.terms(other, looked.collate(range(len(apart))))      # type: ignore[arg-type]
+    return found, float(cost.loss.sum / cost.loss.count)
+
+
+def accuracies(place: World, weights: Tensor, prompts: Sequence[str]) -> dict[str, float]:
+    """By prompt, the share of its pairs that are in the truth's order."""
+    found = {}
+    for prompt in prompts:
+        scored = [(float(place.features[place.of_sample[sample.id]] @ weights), place.truth[sample.id])
+                  for sample in place.samples[prompt]]
+        right = [float((a - b) * (s - t) > 0) for (a, s), (b, t) in combinations(scored, 2) if abs(s - t) > TOLD_APART]
+        if right:
+            found[prompt] = sum(right) / len(right)
+    return found
+
+
+# ---- the study ------------------------------------------------------------------------------------------------------
+
+def models_of(terms: Sequence[Term]) -> Iterator[tuple[str, Sequence[Term], Annotators]]:
+    yield "joint", terms, EACH
+    yield "majority vote", by_vote(terms), ALIKE
+    yield "joint, all alike", terms, ALIKE
+    for kind in KINDS:
+        yield kind, [term for term in terms if (term.source or _kind(term)) == kind], EACH
+
+
+def _kind(term: Term) -> str:
+    return {Preference: "comparison", Ranking: "ranking", Rating: "rating", Thumb: "thumbs"}[type(term)]      # type: ignore[index]
+
+
+def study(place: World, answers: int, seeds: int) -> dict[str, dict[str, float]]:
+    """model -> seed and prompt -> accuracy."""
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for seed in range(seeds):
+        order = sorted(place.samples, key=lambda prompt: record_id(seed, prompt))
+        cut = int(HELD_OUT * len(order))
+        terms = judgments({prompt: place.samples[prompt] for prompt in order[cut:]}, annotators(seed), answers, seed)
+        for name, said, priors in models_of(terms):
+            right = accuracies(place, learn(place, said, priors), order[:cut])
+            found[name].update({f"{seed} {prompt}": share for prompt, share in right.items()})
+            print(f"{answers} answers, seed {seed}, {name}: {sum(right.values()) / len(right):.4f}", file=sys.stderr, flush=True)
+    return found
+
+
+def compared(found: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Means, and what the joint model is better by, each with a 95 % interval by bootstrap over prompts of all seeds."""
+    rows = sorted(found["joint"])
+    clusters = [row.partition(" ")[2] for row in rows]
+    told = {}
+    for name, shares in found.items():
+        own = [shares[row] for row in rows]
+        mean = mean_interval(own, clusters)
+        told[name] = {"accuracy": [round(value, 4) for value in (mean.value, mean.low, mean.high)]}
+        if name != "joint":
+            gap = paired_difference([found["joint"][row] for row in rows], own, clusters)
+            told[name]["joint_is_better_by"] = [round(value, 4) for value in (gap.value, gap.low, gap.high)]
+    return told
+
+
+def plot(results: Mapping[int, Mapping[str, Any]]) -> str:
+    names = ("joint", "majority vote", "comparison", "ranking", "rating", "thumbs")
+    lines = tuple(Line(name=name, **dict(zip(("y", "low", "high"), zip(*(each[name]["accuracy"] for each in results.values()),
+                                                                      strict=True), strict=True))) for name in names)
+    curve = Curve(name="Held-out accuracy", unit="share of pairs", x=tuple(map(float, results)), x_unit="answers of each kind",
+                  lines=lines)
+    drawn = str(curve_svg(curve)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="720" ', 1)
+    return drawn.replace(">", f">{STYLE}", 1) + "\n"
+
+
+def run(arguments: list[str]) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="bench judgments")
+    parser.add_argument("--model", default="smollm2-135m-q4")
+    parser.add_argument("--answers", type=int, nargs="+", default=[60, 240])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--cache", default="", help="a file for the hidden states")
+    asked = parser.parse_args(arguments)
+    place = world(asked.model, asked.cache)
+    results = {answers: compared(study(place, answers, asked.seeds)) for answers in asked.answers}
+    PLOT.write_text(plot(results), encoding="utf-8")
+    return {"model": asked.model, "prompts": len(place.samples), "responses": sum(map(len, place.samples.values())),
+            "answers_of_each_kind": {str(answers): told for answers, told in results.items()}}
