@@ -275,7 +275,8 @@ def _rewarded(project: Project, config: RewardReport, artifacts: Sequence[Artifa
         slopes = [scorer.length.slope / scorer.std for scorer in scorers if scorer.length is not None]
         log_odds = all(each.manifest.facts.get("objective", "bradley_terry") in LOG_ODDS for each in artifacts)
         facts = {"unit": sum(scorer.std for scorer in scorers) / len(scorers) if log_odds else None,
-                 "tokens": scorers[0].num_tokens, "max_tokens": min(int(each.manifest.config.get("max_length", 0)) for each in artifacts),
+                 "tokens": scorers[0].num_tokens,
+                 "max_tokens": min(int(each.manifest.config.get("max_length", 0)) for each in artifacts),
                  "precision": str(artifacts[0].manifest.facts["precision"]),
                  "regressed": sum(slopes) / len(slopes) if slopes else None}
     known = known_of([trained_on(each, project, heard.prompts if heard else ()) for each in artifacts])
