@@ -18,8 +18,11 @@ from tutelage.errors import ConfigError, DataError
 from tutelage.evaluation.config import RewardReport
 from tutelage.evaluation.judged_pairs import judgments_of
 from tutelage.evaluation.reward_stage import Given, Rewarded, examine_reward, load_reward_report
+from tutelage.feedback.kinds import new_judgment
+from tutelage.messages import Message
 from tutelage.project import Artifact, Project
-from tutelage.records import Preference, Sample, Scores
+from tutelage.records import Preference, Prompt, Sample, Scores
+from tutelage.store import Store
 
 
 def row(number: int, draw: random.Random) -> dict[str, Any]:
@@ -180,3 +183,32 @@ def test_on_the_command_line(trained: tuple[Project, Artifact], capsys: pytest.C
     assert main(["evaluate", "--reward-model", "nobody", "--project", str(project.root)]) == 1
     assert "nobody" in capsys.readouterr().err
     assert main(["evaluate", "--reward-model", "judge", "--errors", "-1", "--project", str(project.root)]) == 2
+
+
+def test_of_the_projects_own_judgments_every_voice_is_heard(project: Project, tiny_directory: Path) -> None:
+    """Two people on every pair, who differ on one in five: the ceiling is known, and so is who was shown what first."""
+    draw = random.Random(2)
+    with Store.open(project.store_place) as store:
+        for who in ("ann", "bob"):
+            store.add_person(who, "human", who)
+        for number in range(20):
+            each = row(number, draw)
+            prompt = Prompt(id=f"p{number}", messages=(Message.of("user", each["prompt"]),))
+            good, bad = (Sample(id=f"{name}{number}", prompt=prompt, prompt_ids=(), response_ids=(), logprobs=(),
+                                response_mask=(), text=each[side], ended=True)
+                         for name, side in (("good", "chosen"), ("bad", "rejected")))
+            store.add_samples([good, bad])
+            for who in ("ann", "bob"):
+                shown = (good, bad) if (number + (who == "bob")) % 2 else (bad, good)
+                liked = bad if who == "bob" and number % 5 == 0 else good
+                store.add_judgments([new_judgment("comparison", who, "human", prompt, [sample.id for sample in shown],
+                                                  {"winner": "a" if shown[0] is liked else "b", "strength": 2})])
+    api.reward(project, model=str(tiny_directory), name="own", precision="fp32", heldout_fraction=0.4)
+    made, found = report(project, reward_model="own")
+    figures = found["figures"]
+    assert 3 < figures["pairs"] < 20 and found["left_out"]["trained"] == 2 * (20 - figures["pairs"])
+    assert figures["ceiling"]["items"] == figures["pairs"] and figures["annotators"] == {"human": figures["pairs"]}
+    assert figures["ceiling"]["people"]["value"] == pytest.approx(figures["decided"] / figures["pairs"])
+    assert set(made.manifest.people) == {"ann", "bob"}
+    quoted = json.loads((made.path / QUOTED).read_text())["report.html"]
+    assert len(quoted) == 2 * len(found["errors"]) and all(name.startswith(("good", "bad")) for name in quoted)
