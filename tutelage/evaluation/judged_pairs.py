@@ -133,8 +133,8 @@ def items_of(voices: Iterable[Voice]) -> list[Item]:
     """Voices on the same two responses, by the same kind of annotator, as one item; in the order of their first voices."""
     heard: dict[tuple[str, str, str, str], list[Voice]] = {}
     for voice in voices:
-        sides = sorted((canonical_messages(voice.term.chosen), canonical_messages(voice.term.rejected)))
-        heard.setdefault((canonical_messages(voice.term.prompt), *sides, voice.term.annotator), []).append(voice)
+        first, second = sorted((canonical_messages(voice.term.chosen), canonical_messages(voice.term.rejected)))
+        heard.setdefault((canonical_messages(voice.term.prompt), first, second, voice.term.annotator), []).append(voice)
     return [_item(said, first) for (_, first, second, _), said in heard.items() if first != second]
 
 
