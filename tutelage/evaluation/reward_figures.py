@@ -239,7 +239,7 @@ def spread_of(items: Sequence[Item], rated: Sequence[Rated], seed: int = 0) -> S
         return None
     gaps = np.array([[better - worse for better, worse in each.members] for each in rated])      # (N, M)
     spread, right = gaps.std(axis=1), np.array([each.gap > 0 for each in rated])
-    together = (gaps > 0).all(axis=1) | (gaps < 0).all(axis=1)
+    together: NDArray[np.bool_] = np.asarray((gaps > 0).all(axis=1) | (gaps < 0).all(axis=1))
     clusters = np.array(_prompts(items))
 
     def mean(values: Numbers, kept: NDArray[np.bool_]) -> Estimate | None:
