@@ -23,16 +23,21 @@ from tutelage.config import from_plain
 from tutelage.data.datasets import load_dataset, resolve_dataset
 from tutelage.data.sources import read_file
 from tutelage.data.writer import write_dataset
-from tutelage.evaluation.config import Evaluate
+from tutelage.errors import ConfigError
+from tutelage.evaluation.config import Evaluate, RewardReport
 from tutelage.evaluation.examine import Responds
+from tutelage.evaluation.judged_pairs import Judgments, Voice, judgments_of, pairs_of_ratings
 from tutelage.evaluation.plans import write_plan
+from tutelage.evaluation.reward_stage import Given, Rewarded, examine_reward
 from tutelage.evaluation.stage import describe_data
 from tutelage.evaluation.stage import evaluate as _evaluate
 from tutelage.evaluation.task_stage import describe_tasks, evaluate_tasks, is_address, load_tasks
 from tutelage.feedback.gathering import Gathered, gather, gather_each, origin, says_more
 from tutelage.feedback.scripted import ScriptedTruth
+from tutelage.feedback.voices import Speech, speech
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import sample as _sample
+from tutelage.lineage import content_hash
 from tutelage.messages import Message, messages_id, record_id
 from tutelage.models.load import resolve
 from tutelage.project import Artifact, Project
@@ -40,12 +45,15 @@ from tutelage.protocols import Score
 from tutelage.records import Prompt
 from tutelage.rewards.callables import Function
 from tutelage.rewards.config import RewardModel
-from tutelage.rewards.resolve import resolve_reward, resolve_rewards
+from tutelage.rewards.model import RewardScorer
+from tutelage.rewards.resolve import resolve_reward, resolve_rewards, reward_artifacts
+from tutelage.rewards.split import judged_data, known_of, trained_on, trained_with
 from tutelage.rewards.train import train_reward
 from tutelage.rl.config import RL
 from tutelage.rl.own_loop import OwnLoop
 from tutelage.rl.presets import algorithm
 from tutelage.rl.stage import rl as _rl
+from tutelage.scoring import Scoring
 from tutelage.store import Store
 from tutelage.synthesis.config import Generate
 from tutelage.synthesis.endpoint import Endpoint
@@ -207,6 +215,73 @@ def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
             found = resolve_reward(opened, config.reward)
             return _evaluate(opened, config, ScriptedTruth(), found.score, parents=found.parents, sources=found.sources,
                              judge=judge)
+
+
+LOG_ODDS = ("bradley_terry", "joint")      # the objectives of a reward model under which a gap is log-odds
+
+
+def evaluate_reward(project: str | Path | Project, **settings: Any) -> Artifact:
+    """Hold a reward model against judgments it was not trained on; settings as in `evaluation.config.RewardReport`.
+
+    Raises:
+        ConfigError: if no judgments are named and the reward is no artifact that could say what it kept out.
+    """
+    config = from_plain(RewardReport, settings)
+    with (opened := _open(project, "evaluate_reward", settings)).lock():
+        artifacts = reward_artifacts(opened, config.reward_model)
+        names, split = _judged_data(config, artifacts)
+        heard = None
+        if "feedback" in (*names, *(name for each in artifacts for name in trained_with(each))):
+            with Store.open(opened.store_place) as store:
+                heard, gathered = speech(opened, store), gather(opened, store)
+        given = [_given_feedback(heard, gathered) if heard and name == "feedback" else _given_data(opened, name, split)
+                 for name in names]
+        reward = _rewarded(opened, config, artifacts, heard)
+        return examine_reward(opened, replace(config, data=", ".join(names)), reward, Given.together(given))
+
+
+def _judged_data(config: RewardReport, artifacts: Sequence[Artifact]) -> tuple[tuple[str, ...], str]:
+    """Which judgments, and of data set artifacts which split: those named, else what the first reward model kept out."""
+    if config.data:
+        return (config.data,), "heldout"
+    if not artifacts:
+        raise ConfigError(f"{config.reward_model} does not say what it was trained on: name judgments with --data.")
+    apart = str(artifacts[0].manifest.config.get("heldout", ""))
+    return ((apart,), "heldout") if apart else (trained_with(artifacts[0]), "train")
+
+
+def _given_feedback(heard: Speech, gathered: Gathered) -> Given:
+    voices = [Voice(term=each.term, kind=each.kind, chosen_first=each.chosen_first, quotes=each.samples) for each in heard.pairs]
+    voices += [replace(voice, quotes=tuple(sample for judgment in voice.quotes for sample in heard.samples[judgment]))
+               for voice in pairs_of_ratings(heard.ratings)]
+    judgments = Judgments(voices=tuple(voices), ratings=heard.ratings, thumbs=heard.thumbs)
+    said = content_hash([each.to_json() for each in (*(voice.term for voice in voices), *heard.ratings, *heard.thumbs)])
+    return Given(judgments=judgments, parents=gathered.parents, sources={"judgments": said}, used=gathered.used,
+                 people=gathered.people)
+
+
+def _given_data(project: Project, data: str, split: str) -> Given:
+    found = judged_data(project, data, split)
+    used = {found.artifact.ref: [record.id for record in found.records]} if found.artifact is not None else {}
+    return Given(judgments=judgments_of(found.records), parents=found.parents, sources=found.sources, used=used)
+
+
+def _rewarded(project: Project, config: RewardReport, artifacts: Sequence[Artifact], heard: Speech | None) -> Rewarded:
+    found = resolve_reward(project, config.reward_model, Scoring(on_error="skip"))
+    members = getattr(found.score, "members", [found.score])
+    scorers = [each for each in members if isinstance(each, RewardScorer)]
+    facts: dict[str, Any] = {}
+    if len(scorers) == len(members):
+        slopes = [scorer.length.slope / scorer.std for scorer in scorers if scorer.length is not None]
+        log_odds = all(each.manifest.facts.get("objective", "bradley_terry") in LOG_ODDS for each in artifacts)
+        facts = {"unit": sum(scorer.std for scorer in scorers) / len(scorers) if log_odds else None,
+                 "tokens": scorers[0].num_tokens,
+                 "max_tokens": min(int(each.manifest.config.get("max_length", 0)) for each in artifacts),
+                 "precision": str(artifacts[0].manifest.facts["precision"]),
+                 "regressed": sum(slopes) / len(slopes) if slopes else None}
+    known = known_of([trained_on(each, project, heard.prompts if heard else ()) for each in artifacts])
+    return Rewarded(name=config.reward_model, score=found.score, parents=found.parents, sources=found.sources,
+                    trained=known.prompts, asked=known.asked, gone=known.why, **facts)
 
 
 def freeze_evaluation(project: str | Path | Project, **settings: Any) -> dict[str, Any]:

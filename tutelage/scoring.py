@@ -8,6 +8,8 @@ from typing import Literal
 from tutelage.errors import ConfigError
 
 OnError = Literal["stop", "skip"]
+SPREAD = "spread"        # part of an ensemble's `Scores`: the standard deviation over its members
+MEMBER = "member "       # what the parts of its members begin with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

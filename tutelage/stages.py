@@ -151,8 +151,10 @@ def rl(arguments: list[str], options: Options) -> Mapping[str, Any]:
 
 @planned
 def evaluate(arguments: list[str], options: Options) -> Mapping[str, Any]:
-    from tutelage.evaluation.config import Evaluate
+    from tutelage.evaluation.config import Evaluate, RewardReport
 
+    if any(word.partition("=")[0].replace("_", "-") == "--reward-model" for word in arguments):
+        return run(RewardReport, "evaluate_reward", arguments, options, _tell_reward_report)
     if any(word.partition("=")[0] == "--freeze" for word in arguments):
         return _freeze(*configured(Evaluate, "evaluate", arguments, options))
     return run(Evaluate, "evaluate", arguments, options, _tell_report)
@@ -185,6 +187,18 @@ def _tell_report(report: Artifact) -> Mapping[str, Any]:
     console.table("Held-out prompts, scripted truth", *table_rows(comparison))
     console.print(f"report: {report.path / 'report.html'}")
     return {**made(report), "comparison": comparison}
+
+
+def _tell_reward_report(report: Artifact) -> Mapping[str, Any]:
+    from tutelage.evaluation.reward_stage import load_reward_report, table_rows
+
+    found = load_reward_report(report)
+    left = found["left_out"]
+    console.table(f"{found['figures']['pairs']} pairs of {found['figures']['prompts']} prompts", *table_rows(found["figures"]))
+    console.print(f"left out: {left['trained']} pairs of prompts it was trained on, {left['near']} nearly so, {left['long']} too "
+                  f"long, {left['skipped']} without a score")
+    console.print(f"report: {report.path / 'report.html'}")
+    return {**made(report), **{key: found[key] for key in ("figures", "left_out")}}
 
 
 @planned

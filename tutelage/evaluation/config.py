@@ -59,6 +59,24 @@ class Evaluate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RewardReport:
+    """Hold a reward model against judgments it was not trained on; a report artifact with HTML in two languages and JSON."""
+
+    reward_model: str = ""             # any kind of name that rl --reward takes
+    data: str = ""                     # judgments: feedback, or a data set; empty: what the model kept out of its own training
+    name: str = "reward-report"        # name of the report artifact that is made
+    errors: int = 10                   # worst errors that are shown in full
+    limit: int = 0                     # take the first so many pairs; 0 takes all
+    seed: int = 0                      # of the bootstrap
+
+    def __post_init__(self) -> None:
+        if not self.reward_model:
+            raise ConfigError("evaluate: no reward model is named. Give one with --reward-model NAME.")
+        if min(self.errors, self.limit) < 0:
+            raise ConfigError("evaluate: errors and limit must be >= 0.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """The head of a task's TOML file: what is asked, and how a response is graded. A file of JSON lines alone is a task with
     these defaults, its kind and grader told from its items' fields.

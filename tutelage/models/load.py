@@ -86,11 +86,11 @@ def load_tokenizer(path: Path) -> Any:
 
 
 def load_policy(path: Path, precision: str, *, value_head: bool = False, score_head: bool = False,
-                adapter: Adapter | None = None) -> Policy:
+                adapter: Adapter | None = None, adapter_seed: int = 0) -> Policy:
     """The policy saved in `path`, its weights in the arithmetic of `precision` ("bf16" or "fp32").
 
     Heads saved with it are loaded where asked for; a head asked for and not saved starts at zero. `adapter` adds a
-    fresh LoRA; one that was saved is loaded either way, and trained on in its place.
+    fresh LoRA, drawn by `adapter_seed`; one that was saved is loaded either way, and trained on in its place.
 
     Raises:
         ModelError: if something in `path` cannot be read, weights are missing, or the architecture cannot be used.
@@ -113,7 +113,7 @@ def load_policy(path: Path, precision: str, *, value_head: bool = False, score_h
         if adapter is not None:
             console.warn(f"{path} comes with an adapter, which is trained on; the settings of a new one are not used.")
     elif adapter is not None:
-        adapters.add_adapter(policy, adapter)
+        adapters.add_adapter(policy, adapter, adapter_seed)
     if (path / HEADS).is_file():
         with reading(f"{path / HEADS} cannot be read"):
             saved = load_file(path / HEADS)

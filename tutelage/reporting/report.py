@@ -76,6 +76,7 @@ class IntervalPlot:
     rows: tuple[IntervalRow, ...]
     reference: float | None = None       # where nothing differs: a line is drawn there
     limits: tuple[float, float] | None = None
+    ticks: int = 5                       # on the axis at most, and one more
     percent: bool = False
     n: int | None = None                 # of every row, said once
     low_label: str = ""                  # what lying left of the reference means
@@ -195,7 +196,10 @@ class Report:
     tables: tuple[Table, ...] = ()
     intervals: tuple[IntervalGroup, ...] = ()
     curves: tuple[Curve, ...] = ()
+    curves_title: str = ""               # what they show, and how to read it, where that is not the course of training
+    curves_about: str = ""
     examples: tuple[Example, ...] = ()
+    examples_title: str = ""             # what is shown, where that is not responses of several models
     examples_about: str = ""             # how they were chosen
     lineage: tuple[Node, ...] = ()
     settings: tuple[Settings, ...] = ()

@@ -52,7 +52,7 @@ def interval_track(row: IntervalRow, plot: IntervalPlot) -> Markup:
         return f"{100 * (min(max(value, low), high) - low) / (high - low):.2f}%"
 
     marks = [f'<line class="grid" x1="{place(tick)}" x2="{place(tick)}" y1="0" y2="100%"/>'
-             for tick in nice_ticks(low, high)]
+             for tick in nice_ticks(low, high, plot.ticks)]
     if plot.reference is not None:
         at = place(plot.reference)
         marks.append(f'<line class="reference" x1="{at}" x2="{at}" y1="0" y2="100%"/>')
@@ -69,7 +69,7 @@ def interval_track(row: IntervalRow, plot: IntervalPlot) -> Markup:
 def interval_axis(plot: IntervalPlot) -> Markup:
     """The axis below the rows: ticks with numbers, in per cent where the plot is."""
     low, high = axis_limits(plot)
-    ticks = nice_ticks(low, high)
+    ticks = nice_ticks(low, high, plot.ticks)
     decimals = _tick_decimals([100 * tick for tick in ticks] if plot.percent else ticks)
     marks = []
     for tick in ticks:

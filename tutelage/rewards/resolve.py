@@ -1,6 +1,8 @@
 """Rewards by name: what each names, and what a manifest says of it.
 
     NAME, rm:NAME              a reward artifact; NAME[label] a classifier's
+    ensemble(NAME, NAME, k=0)  several as one, with their spread
+    signal:NAME(arguments)     a signal made of the text and a model (fluency, relevance …)
     hf:org/name[label]         a sequence classifier on the hub; DIR[label] in a directory
     rule:NAME(arguments)       a verifiable rule
     file.py:function           a Python function
@@ -17,20 +19,33 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tutelage.errors import ArtifactError, ConfigError, RewardError
-from tutelage.lineage import file_hash
+from tutelage.lineage import content_hash, file_hash, tree_hashes
+from tutelage.models.builtin import cache_dir
 from tutelage.models.load import resolve
-from tutelage.project import Project
+from tutelage.models.precision import choose_precision
+from tutelage.project import Artifact, Project
 from tutelage.protocols import Score
 from tutelage.rewards.callables import CallableReward, Function, load_callable
 from tutelage.rewards.classifiers import load_classifier_reward
+from tutelage.rewards.ensemble import Ensemble
 from tutelage.rewards.http import EndpointReward
 from tutelage.rewards.model import RewardScorer
 from tutelage.rewards.rules import load_rule
+from tutelage.rewards.signals import (
+    ENCODER,
+    SIGNALS,
+    informative,
+    load_fluency,
+    load_relevance,
+    packaged_encoder,
+)
 from tutelage.rewards.weighted import Part, WeightedReward
 from tutelage.rewards.words import Called
 from tutelage.scoring import Scoring
 
-RULE, HUB, MODEL = "rule:", "hf:", "rm:"
+RULE, HUB, MODEL, SIGNAL, ENSEMBLE = "rule:", "hf:", "rm:", "signal:", "ensemble"
+
+MOST_MEMBERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +71,16 @@ def resolve_reward(project: Project, reward: str | Function, scoring: Scoring | 
             f"reward {score.name}": hashlib.sha256(_source(reward).encode()).hexdigest()})
     if reward.startswith(("http://", "https://")):
         return _endpoint(reward, scoring)
+    if reward.startswith(f"{ENSEMBLE}("):
+        return _ensemble(project, Called.read(reward), scoring)
     if reward.startswith(RULE):
         return Named(name=reward, score=load_rule(reward.removeprefix(RULE), scoring), parents={}, sources={})
     file, _, function = reward.rpartition(":")
     if file.endswith(".py"):
         return Named(name=f"{Path(file).name}:{function}", score=load_callable(reward, scoring), parents={},
                      sources={f"reward {Path(file).name}:{function}": file_hash(Path(file))})
+    if reward.startswith(SIGNAL):
+        return _signal(project, reward, scoring)
     called = Called.read(reward)
     if called.name.startswith(HUB) or called.label is not None or (Path(called.name).expanduser() / "config.json").is_file():
         return _classifier(project, called, scoring)
@@ -116,6 +135,52 @@ def _reward_model(project: Project, name: str, scoring: Scoring) -> Named:
         raise
     score = RewardScorer.load(artifact.path, str(artifact.manifest.facts["precision"]), scoring.on_error)
     return Named(name=name, score=score, parents={"reward": artifact.parent_ref}, sources={})
+
+
+def _signal(project: Project, reward: str, scoring: Scoring) -> Named:
+    called = Called.read(reward.removeprefix(SIGNAL))
+    if called.name not in SIGNALS or called.label is not None:
+        raise ConfigError(f"no signal {reward!r}. There are: {', '.join(f'{SIGNAL}{name}' for name in SIGNALS)}.")
+    name = f"{SIGNAL}{called.name}"
+    if called.name == "informative":
+        return Named(name=name, score=informative(called, scoring.on_error), parents={}, sources={})
+    called.only(values=1)
+    if called.name == "relevance" and not called.values:
+        directory = packaged_encoder()
+        return Named(name=name, score=load_relevance(directory, scoring.on_error), parents={},
+                     sources={f"reward {name} {ENCODER}": content_hash(tree_hashes(directory))})
+    if not called.values:
+        raise ConfigError(f"{name} wants a model: {name}(MODEL).")
+    source = resolve(called.values[0], project)
+    score: Score = (load_relevance(source.path, scoring.on_error) if called.name == "relevance" else
+                    load_fluency(source.path, choose_precision("auto", cache_dir()), scoring.on_error))
+    return Named(name=name, score=score, parents=source.parents("reward"), sources=source.sources(f"reward {name}"))
+
+
+def _ensemble(project: Project, called: Called, scoring: Scoring) -> Named:
+    called.only("k", values=MOST_MEMBERS)
+    if len(called.values) < 2:
+        raise ConfigError(f"ensemble wants two rewards or more; got {len(called.values)}: ensemble(NAME, NAME).")
+    try:
+        k = float(called.named.get("k", 0.0))
+    except ValueError:
+        k = -1.0
+    if not 0 <= k < float("inf"):
+        raise ConfigError(f"ensemble: k is {called.named['k']!r}; wanted a number of 0 or more, standard deviations taken off.")
+    found = [resolve_reward(project, name, scoring) for name in called.values]
+    return Named(name=f"ensemble({', '.join(each.name for each in found)})", score=Ensemble([each.score for each in found], k),
+                 parents={f"member {number}": ref for number, each in enumerate(found, start=1) for ref in each.parents.values()},
+                 sources={key: value for each in found for key, value in each.sources.items()})
+
+
+def reward_artifacts(project: Project, reward: str) -> list[Artifact]:
+    """The reward artifacts behind a name: one, those of an ensemble's members, or none where it is another kind of reward."""
+    name = reward.removeprefix(MODEL)
+    if name.startswith(f"{ENSEMBLE}("):
+        return [each for member in Called.read(name).values for each in reward_artifacts(project, member)]
+    if ":" in name or "[" in name or (Path(name).expanduser() / "config.json").is_file():
+        return []
+    return [project.artifact(name, "reward")]
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

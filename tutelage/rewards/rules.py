@@ -5,6 +5,7 @@
     rule:regex('…')      holds a match; full=yes: is one
     rule:json(a, b)      is a JSON object with these keys; without any: is JSON
     rule:tags(a, b)      is <a>…</a> <b>…</b>, each once, in this order, nothing around them
+    rule:polite          is polite, rule:safe is harmless (rewards.manners)
     rule:tests           is a program that passes the prompt's unit tests (rewards.programs)
 
 What is wanted is the response of the instruction that the prompt came from, `wanted` in a file of prompts, or what the key
@@ -22,6 +23,7 @@ import regex
 
 from tutelage.errors import ConfigError, RewardError
 from tutelage.records import Prompt, Sample, Scores
+from tutelage.rewards.manners import Safe, rudeness
 from tutelage.rewards.outcomes import Failed, settle
 from tutelage.rewards.programs import ProgramTests
 from tutelage.rewards.words import Called
@@ -72,7 +74,7 @@ def check_wanted(name: str, prompts: Sequence[Prompt], key: str) -> None:
                           f"{lacking[0]}). Give instructions, prompts with `wanted`, or another key: {name}(key=…).")
 
 
-def load_rule(text: str, scoring: Scoring) -> RuleReward | ProgramTests:
+def load_rule(text: str, scoring: Scoring) -> RuleReward | ProgramTests | Safe:
     """The rule that `NAME` or `NAME(arguments)` describes.
 
     Raises:
@@ -176,6 +178,16 @@ def _tests(called: Called, name: str, scoring: Scoring) -> ProgramTests:
     return ProgramTests(called.named.get("key", "tests"), _switch(called, "share", False), scoring)
 
 
+def _polite(called: Called, name: str, scoring: Scoring) -> RuleReward:
+    called.only()
+    return RuleReward(name, lambda response, wanted: not rudeness(response), None, scoring)
+
+
+def _safe(called: Called, name: str, scoring: Scoring) -> Safe:
+    called.only()
+    return Safe(scoring)
+
+
 def _switch(called: Called, key: str, default: bool) -> bool:
     value = called.named.get(key, "yes" if default else "no")
     if value not in ("yes", "no"):
@@ -183,5 +195,6 @@ def _switch(called: Called, key: str, default: bool) -> bool:
     return value == "yes"
 
 
-_RULES: dict[str, Callable[[Called, str, Scoring], RuleReward | ProgramTests]] = {
-    "exact": _exact, "answer": _answer, "regex": _regex, "json": _json, "tags": _tags, "tests": _tests}
+_RULES: dict[str, Callable[[Called, str, Scoring], RuleReward | ProgramTests | Safe]] = {
+    "exact": _exact, "answer": _answer, "regex": _regex, "json": _json, "tags": _tags, "tests": _tests, "polite": _polite,
+    "safe": _safe}

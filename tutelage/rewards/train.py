@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from dataclasses import asdict, replace
+from typing import Any
 
 import torch
 
@@ -13,27 +13,24 @@ from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.usage import write_used
-from tutelage.errors import DataError
 from tutelage.lineage import Manifest
-from tutelage.messages import messages_to_json, record_id
 from tutelage.models.circumstances import begin_run
 from tutelage.models.load import keep_layers, load_policy, load_tokenizer, resolve, save_policy
 from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
-from tutelage.records import Term
+from tutelage.records import Preference, Term
+from tutelage.rewards import length
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.joint import decided_pairs
 from tutelage.rewards.lessons import lessons, save_judges
 from tutelage.rewards.model import SCALE_FILE, score_sequences
 from tutelage.rewards.reading import Read, count_judgments, read_terms, unnamed_people
-from tutelage.seeds import stream_seed
+from tutelage.rewards.split import heldout_terms, refuse_leaks, split_groups, write_split
 from tutelage.training import preflight
 from tutelage.training.fit import fit
 from tutelage.training.heldout import HeldOut
 from tutelage.training.optimizer import freeze_language_head, freeze_layers
 from tutelage.training.pairs import Group, Judged, check_judged, group_judged, pack_responses
-
-G = TypeVar("G", Group, Judged)
 
 
 def train_reward(project: Project, config: RewardModel, preferences: Sequence[Term] | None = None,
@@ -51,19 +48,22 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Te
     read = read_terms(project, config, preferences)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
+    apart, its_parents, its_sources = heldout_terms(project, config.heldout) if config.heldout else ([], {}, {})
     manifest = Manifest(kind="reward", name=config.name, stage="reward",
-                        parents={**source.parents("model"), **(parents or {}), **read.parents},
-                        sources={**source.sources("model"), **read.sources}, people=people or unnamed_people(read.terms),
+                        parents={**source.parents("model"), **(parents or {}), **read.parents, **its_parents},
+                        sources={**source.sources("model"), **read.sources, **its_sources},
+                        people=people or unnamed_people(read.terms),
                         template=template.sha256, config=to_plain(config), seeds={"seed": config.seed})
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
     groups, dropped = group_judged(read.terms, template, config.max_length)
-    train, heldout = split_groups(groups, config.heldout_fraction, config.seed)
+    train, heldout = _sides(groups, group_judged(apart, template, config.max_length)[0], config)
     counts = _tell(read, train, heldout, dropped)
-    check_judged(groups, template)
-    policy = load_policy(source.path, precision, score_head=True, adapter=config.adapter if config.adapter.rank else None)
+    check_judged([*train, *heldout], template)
+    policy = load_policy(source.path, precision, score_head=True, adapter=config.adapter if config.adapter.rank else None,
+                         adapter_seed=config.seed)
     freeze_language_head(policy)
     if config.layers:
         keep_layers(policy, config.layers)
@@ -74,18 +74,16 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Te
     watched = HeldOut(looked_at, config, every=config.evaluate_every, patience=config.patience) if looked_at else None
     learned = fit("reward", policy, task, config, run, watched)
     _check_padding(policy, train, precision)
-    scores = [score_group(policy, group) for group in train]
-    mean, std = _moments(scores)
+    measured, scale = _measured(policy, train, heldout, config)
     facts = {**run.circumstances, **learned, **counts, "dropped_too_long": dropped, "objective": read.objective,
-             "train_accuracy": accuracy(train, scores),
-             "heldout_accuracy": accuracy(heldout, [score_group(policy, group) for group in heldout]),
-             "annotators": sorted({term.annotator for term in read.terms})}
+             **measured, "annotators": sorted({term.annotator for term in read.terms})}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
         template.save(draft.path)
         save_judges(policy, draft.path, people or {})
         write_used(draft.path, {**(used or {}), **read.used([term for group in groups for term, _ in group.terms])})
-        (draft / SCALE_FILE).write_text(json.dumps({"mean": mean, "std": std}) + "\n", encoding="utf-8")
+        write_split(draft.path, train, heldout)
+        (draft / SCALE_FILE).write_text(json.dumps(scale) + "\n", encoding="utf-8")
         preflight.reload(policy, draft.path, pack_responses(train[:1], policy.ragged), precision, score_head=True)
     run.finish()
     return draft.artifact
@@ -105,16 +103,34 @@ def _tell(read: Read, train: Sequence[Judged], heldout: Sequence[Judged], droppe
     return {"pairs": pairs + kept_out, "heldout_pairs": kept_out, "judgments": by_source, "left_out": dict(read.left_out)}
 
 
-def split_groups(groups: Sequence[G], fraction: float, seed: int) -> tuple[list[G], list[G]]:
-    """Train and held-out groups: by a hash of the prompt, so that a prompt is never on both sides."""
-    def held(group: G) -> bool:
-        name = record_id("prompt", messages_to_json(group.prompt))
-        return stream_seed(seed, "reward", "heldout", name) / 2**63 < fraction
+def _sides(groups: list[Judged], apart: list[Judged], config: RewardModel) -> tuple[list[Judged], list[Judged]]:
+    """What is trained on, smoothed, and what is kept out: the groups `apart` where the settings name such data."""
+    train, heldout = (groups, apart) if config.heldout else split_groups(groups, config.heldout_fraction, config.heldout_seed)
+    refuse_leaks(train, heldout)
+    return smoothed(train, config.label_smoothing), heldout
 
-    train = [group for group in groups if not held(group)]
-    if not train:
-        raise DataError(f"no prompt is left to train on: {len(groups)} prompts, heldout_fraction {fraction}.")
-    return train, [group for group in groups if held(group)]
+
+def smoothed(groups: Sequence[Judged], smoothing: float) -> list[Judged]:
+    """Labels of pairs drawn towards a tie: p becomes (1 - e) p + e (1 - p), as if one judgment in 1 / e had been turned round."""
+    if not smoothing:
+        return list(groups)
+    return [replace(group, terms=tuple(
+        (replace(term, label=(1 - smoothing) * term.label + smoothing * (1 - term.label)), at) if isinstance(term, Preference)
+        else (term, at) for term, at in group.terms)) for group in groups]
+
+
+def _measured(policy: Policy, train: Sequence[Judged], heldout: Sequence[Judged],
+              config: RewardModel) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the manifest says of the trained model, and what its scale file holds."""
+    raw = [score_group(policy, group) for group in train]
+    removed = length.fitted(train, raw) if config.regress_length else None
+    scores = length.without(removed, train, raw)
+    kept_out = length.without(removed, heldout, [score_group(policy, group) for group in heldout])
+    mean, std = _moments(scores)
+    facts = {"train_accuracy": accuracy(train, scores), "heldout_accuracy": accuracy(heldout, kept_out),
+             "length_correlation": {"train": length.correlation(train, raw), "heldout": length.correlation(heldout, kept_out)},
+             "length_slope": None if removed is None else removed.slope}
+    return facts, {"mean": mean, "std": std, **({} if removed is None else {"length": asdict(removed)})}
 
 
 def score_group(policy: Policy, group: Group | Judged) -> torch.Tensor:

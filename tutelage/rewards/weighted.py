@@ -39,5 +39,6 @@ class WeightedReward:
         skipped = {i: why for _, scores in given for i, why in scores.skipped.items()}
         return Scores(
             total=tuple(float("nan") if i in skipped else value for i, value in enumerate(total)), skipped=skipped,
-            parts={part.name: scores.total for part, scores in given if not part.is_cost},
+            parts={name: values for part, scores in given if not part.is_cost for name, values in (
+                (part.name, scores.total), *((f"{part.name} {inner}", values) for inner, values in scores.parts.items()))},
             costs={part.name: scores.total for part, scores in given if part.is_cost})
