@@ -180,7 +180,7 @@ def _tell_report(report: Artifact) -> Mapping[str, Any]:
         for sentence in found["deviations"] or ():
             console.warn(f"departs from its plan: {sentence}")
         console.print(f"report: {report.path / 'report.html'}")
-        return {**made(report), **{key: found[key] for key in ("board", "contamination", "deviations")}}
+        return {**made(report), **{key: found[key] for key in ("board", "contamination", "deviations", "groups")}}
     comparison = found["comparison"]
     console.table("Held-out prompts, scripted truth", *table_rows(comparison))
     console.print(f"report: {report.path / 'report.html'}")
