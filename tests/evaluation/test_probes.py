@@ -104,8 +104,8 @@ def test_a_row_learned_by_heart_is_found_and_by_who_never_saw_it_not(project, le
 def test_probes_run_by_the_command_line_and_tell_groups(project, tiny_directory, capsys):
     from tutelage.cli import main
 
-    words = ["evaluate", "--project", str(project.root), "--models", str(tiny_directory), str(tiny_directory), "--names", "a",
-             "b", "--probes", "refusal", "counterfactual", "robustness", "--languages", "zh", "--limit", "4", "--precision", "fp32",
+    words = ["evaluate", "--project", str(project.root), "--models", *[str(tiny_directory)] * 2, "--names", "a", "b",
+             "--probes", "refusal", "counterfactual", "robustness", "--languages", "zh", "--limit", "4", "--precision", "fp32",
              "--json"]
     assert main(words) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
