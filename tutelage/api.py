@@ -25,11 +25,12 @@ from tutelage.data.sources import read_file
 from tutelage.data.writer import write_dataset
 from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.examine import Responds
+from tutelage.evaluation.human import Vote, read_votes, votes_hash
 from tutelage.evaluation.plans import write_plan
 from tutelage.evaluation.stage import describe_data
 from tutelage.evaluation.stage import evaluate as _evaluate
 from tutelage.evaluation.task_stage import describe_tasks, evaluate_tasks, is_address, load_tasks, rewards_named
-from tutelage.feedback.gathering import Gathered, gather, origin
+from tutelage.feedback.gathering import Gathered, erased_samples, gather, origin
 from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.generation.config import Sample
 from tutelage.generation.stage import sample as _sample
@@ -204,13 +205,23 @@ def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
                 return evaluate_tasks(opened, config, addresses, {name: each.score for name, each in found.items()},
                                       {key: ref for each in found.values() for key, ref in each.parents.items()},
                                       {key: source for each in found.values() for key, source in each.sources.items()})
+        votes = _votes(opened, config.human)
+        told = {f"votes of {config.human}": votes_hash(votes)} if config.human else {}
         with _addresses([config.judge]) as judges:
             judge = judges.get(config.judge)
             if not config.reward:
-                return _evaluate(opened, config, ScriptedTruth(), judge=judge)
+                return _evaluate(opened, config, ScriptedTruth(), judge=judge, votes=votes, sources=told)
             reward = resolve_reward(opened, config.reward, config.scoring)
-            return _evaluate(opened, config, ScriptedTruth(), reward.score, parents=reward.parents, sources=reward.sources,
-                             judge=judge)
+            return _evaluate(opened, config, ScriptedTruth(), reward.score, parents=reward.parents,
+                             sources={**reward.sources, **told}, judge=judge, votes=votes)
+
+
+def _votes(project: Project, campaign: str) -> list[Vote]:
+    """What people said in a campaign of the project's store; nothing where none is named."""
+    if not campaign:
+        return []
+    with Store.open(project.store_place) as store:
+        return read_votes(store, campaign, erased_samples(project, store))
 
 
 def freeze_evaluation(project: str | Path | Project, **settings: Any) -> dict[str, Any]:

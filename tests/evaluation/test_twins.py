@@ -92,6 +92,14 @@ def test_a_difference_that_is_there_is_shown_in_its_group_and_tied_in_the_other(
     assert slices["a"].difference.p_holm == pytest.approx(2 * slices["a"].difference.p)      # two tests are one family
 
 
+def test_a_group_counts_what_is_alike_once_too():
+    head = Task(name="t", grader="contains", prompt="{q}", group="kind", cluster="template")
+    items = [{"q": str(number), "answer": "y", "kind": "a", "template": str(number % 6)} for number in range(12)]
+    found = Examined(task="t", marks={"contains": tuple(map(float, range(12)))})
+    only, = by_group({"m": [found]}, [build(head, items)], "m")
+    assert only.items == 12 and only.mark.n == 6
+
+
 def test_marks_by_group_are_held_against_the_reference():
     task, good = rows([1.0, 1.0] * 8, signed=False)
     _, bad = rows([1.0, 0.0] * 8, signed=False)

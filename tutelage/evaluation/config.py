@@ -35,6 +35,7 @@ class Evaluate:
     max_new_tokens: int = 64           # a response is cut there
     limit: int = 0                     # take the first so many prompts, or items of each task; 0 takes all
     judge: str = ""                    # a model or an address that compares the last model with the reference, in both orders
+    human: str = ""                    # a campaign whose comparisons of the last model and the reference stand beside the truth
     freeze: str = ""                   # write the plan of this evaluation to this file, with its hash, and run nothing
     frozen: str = ""                   # a plan written so; the report states where this run departs from it
     contamination: bool = True         # with tasks: look for their items in what the models were trained on
@@ -48,9 +49,10 @@ class Evaluate:
             raise ConfigError("evaluate takes data or tasks, not both: one report answers one question.")
         if self.probes and self.data:
             raise ConfigError("evaluate takes data or probes, not both: probes are tasks.")
-        if self.on_tasks and (self.instructions or self.judge or (self.reward and "counterfactual" not in self.probes)):
-            raise ConfigError("evaluate: reward, instructions and judge go with data; a task brings its own grader. Only the "
-                              "probe counterfactual takes a reward.")
+        if self.on_tasks and (self.instructions or self.judge or self.human
+                              or (self.reward and "counterfactual" not in self.probes)):
+            raise ConfigError("evaluate: reward, instructions, judge and human go with data; a task brings its own grader. "
+                              "Only the probe counterfactual takes a reward.")
         if not self.languages or len(set(self.probes)) != len(self.probes):
             raise ConfigError("evaluate: languages must name one at least, and probes none twice.")
         if not self.on_tasks and (behind := [model for model in self.models if model.startswith(("http://", "https://"))]):
