@@ -136,7 +136,7 @@ def _rate(values: Sequence[float], prompts: Sequence[str], people: Sequence[str]
 def _agreement(pairs: Sequence[Pair], measures: Mapping[str, Score], seed: int) -> dict[str, Estimate]:
     """Spearman's correlation over pairs of responses, those of one prompt drawn together; NaN where one never varies."""
     by_pair: dict[tuple[str, str], list[float]] = {}
-    samples = {}
+    samples: dict[str, Sample] = {}
     for _, mine, other, share in pairs:
         by_pair.setdefault((mine.id, other.id), []).append(share)
         samples |= {mine.id: mine, other.id: other}
