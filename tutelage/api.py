@@ -203,7 +203,8 @@ def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
             found = {name: resolve_reward(opened, name, config.scoring) for name in rewards_named(config)}
             with _addresses(config.models) as addresses:
                 return evaluate_tasks(opened, config, addresses, {name: each.score for name, each in found.items()},
-                                      {key: ref for each in found.values() for key, ref in each.parents.items()},
+                                      {f"{role} {name}": ref for name, each in found.items()
+                                       for role, ref in each.parents.items()},
                                       {key: source for each in found.values() for key, source in each.sources.items()})
         votes = _votes(opened, config.human)
         told = {f"votes of {config.human}": votes_hash(votes)} if config.human else {}

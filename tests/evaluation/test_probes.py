@@ -121,6 +121,7 @@ def test_probes_run_by_the_command_line_and_tell_groups(project, tiny_directory,
 @pytest.mark.parametrize(("change", "complaint"), [
     ({"probes": ["refusal"], "data": "x"}, "data or probes, not both"),
     ({"probes": ["refusal"], "reward": "rm:x"}, "Only the probe"),
+    ({"probes": ["refusal"], "scoring": {"on_error": "skip"}}, "cannot be left out of a paired comparison"),
     ({"probes": ["refusal", "refusal"]}, "none twice"), ({"probes": ["leakage"]}, "was trained on a data set of this project"),
     ({"probes": ["refusals"]}, "probes")])
 def test_what_cannot_be_probed_is_refused(project, tiny_directory, change, complaint):

@@ -53,6 +53,9 @@ class Evaluate:
                               or (self.reward and "counterfactual" not in self.probes)):
             raise ConfigError("evaluate: reward, instructions, judge and human go with data; a task brings its own grader. "
                               "Only the probe counterfactual takes a reward.")
+        if self.on_tasks and self.scoring.on_error == "skip":
+            raise ConfigError("evaluate: a response without a mark cannot be left out of a paired comparison. Set "
+                              "scoring.on_error to stop.")
         if not self.languages or len(set(self.probes)) != len(self.probes):
             raise ConfigError("evaluate: languages must name one at least, and probes none twice.")
         if not self.on_tasks and (behind := [model for model in self.models if model.startswith(("http://", "https://"))]):
