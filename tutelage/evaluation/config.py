@@ -122,7 +122,8 @@ class Task:
             raise ConfigError(f"task: {self.shots} shots need examples, a file of JSON lines to take them from.")
         if (self.grader == "reward") > bool(self.reward):
             raise ConfigError("task: the grader reward needs a reward by name: reward = \"rule:tests\".")
-        if self.twin and self.kind not in ("text", "choice"):
-            raise ConfigError("task: a twin goes with the kinds text and choice.")
+        if self.twin and (self.kind not in ("text", "choice") or self.grader == "sycophancy"):
+            raise ConfigError("task: a twin goes with the kinds text and choice, and not with the grader sycophancy, which has "
+                              "turns of its own.")
         if self.grader == "label" and len(self.labels) < 2:
             raise ConfigError("task: the grader label needs two labels or more.")
