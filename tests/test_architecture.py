@@ -26,7 +26,8 @@ LEVELS = {
         5: "tuning rewards rl evaluation feedback synthesis web",
         4: "generation training",
         3: "store data models",
-        2: "algorithms batch class_metrics project remote runs statistics reporting sandbox sandbox_launch privacy text_metrics",
+        2: "algorithms batch class_metrics examples project remote runs statistics reporting sandbox sandbox_launch privacy "
+           "text_metrics",
         1: "records messages config toml comments ledger lineage protocols console options scoring seeds disk",
         0: "errors",
     }.items()

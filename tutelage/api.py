@@ -26,13 +26,14 @@ from tutelage.data.writer import write_dataset
 from tutelage.errors import ConfigError
 from tutelage.evaluation.config import Evaluate, RewardReport
 from tutelage.evaluation.examine import Responds
+from tutelage.evaluation.human import Vote, read_votes, votes_hash
 from tutelage.evaluation.judged_pairs import Judgments, Voice, judgments_of, pairs_of_ratings
 from tutelage.evaluation.plans import write_plan
 from tutelage.evaluation.reward_stage import Given, Rewarded, examine_reward
 from tutelage.evaluation.stage import describe_data
 from tutelage.evaluation.stage import evaluate as _evaluate
-from tutelage.evaluation.task_stage import describe_tasks, evaluate_tasks, is_address, load_tasks
-from tutelage.feedback.gathering import Gathered, gather, gather_each, origin, says_more
+from tutelage.evaluation.task_stage import describe_tasks, evaluate_tasks, is_address, load_tasks, rewards_named
+from tutelage.feedback.gathering import Gathered, erased_samples, gather, gather_each, origin, says_more
 from tutelage.feedback.scripted import ScriptedTruth
 from tutelage.feedback.voices import Speech, speech
 from tutelage.generation.config import Sample
@@ -200,21 +201,36 @@ def _row(prompt: Prompt) -> dict[str, Any]:
 
 
 def evaluate(project: str | Path | Project, **settings: Any) -> Artifact:
-    """Compare models on prompts with key facts, by the scripted truth, or on tasks; settings as in `evaluation.config.Evaluate`.
+    """Compare models on prompts with key facts, by the scripted truth, or on tasks and probes; settings as in
+    `evaluation.config.Evaluate`.
     On tasks a model may be the address of an OpenAI-compatible service: http://127.0.0.1:8000/v1#model.
     """
     config = from_plain(Evaluate, settings)
     with (opened := _open(project, "evaluate", settings)).lock():
-        if config.tasks:
+        if config.on_tasks:
+            found = {name: resolve_reward(opened, name, config.scoring) for name in rewards_named(config)}
             with _addresses(config.models) as addresses:
-                return evaluate_tasks(opened, config, addresses)
+                return evaluate_tasks(opened, config, addresses, {name: each.score for name, each in found.items()},
+                                      {f"{role} {name}": ref for name, each in found.items()
+                                       for role, ref in each.parents.items()},
+                                      {key: source for each in found.values() for key, source in each.sources.items()})
+        votes = _votes(opened, config.human)
+        told = {f"votes of {config.human}": votes_hash(votes)} if config.human else {}
         with _addresses([config.judge]) as judges:
             judge = judges.get(config.judge)
             if not config.reward:
-                return _evaluate(opened, config, ScriptedTruth(), judge=judge)
-            found = resolve_reward(opened, config.reward)
-            return _evaluate(opened, config, ScriptedTruth(), found.score, parents=found.parents, sources=found.sources,
-                             judge=judge)
+                return _evaluate(opened, config, ScriptedTruth(), judge=judge, votes=votes, sources=told)
+            reward = resolve_reward(opened, config.reward, config.scoring)
+            return _evaluate(opened, config, ScriptedTruth(), reward.score, parents=reward.parents,
+                             sources={**reward.sources, **told}, judge=judge, votes=votes)
+
+
+def _votes(project: Project, campaign: str) -> list[Vote]:
+    """What people said in a campaign of the project's store; nothing where none is named."""
+    if not campaign:
+        return []
+    with Store.open(project.store_place) as store:
+        return read_votes(store, campaign, erased_samples(project, store))
 
 
 LOG_ODDS = ("bradley_terry", "joint")      # the objectives of a reward model under which a gap is log-odds
@@ -288,9 +304,9 @@ def freeze_evaluation(project: str | Path | Project, **settings: Any) -> dict[st
     """Write the plan of an evaluation to `freeze`, with its hash, and measure nothing; the plan."""
     config = from_plain(Evaluate, settings)
     opened, names = _open(project, "evaluate", settings), config.names or config.models
-    contents = {name: resolve(model, opened).content for name, model in zip(names, config.models, strict=True)
-                if not is_address(model)}
-    plan = (describe_tasks(config, load_tasks(config), contents) if config.tasks
+    models = {name: resolve(model, opened) for name, model in zip(names, config.models, strict=True) if not is_address(model)}
+    contents = {name: source.content for name, source in models.items()}
+    plan = (describe_tasks(config, load_tasks(config, opened, models.values()), contents) if config.on_tasks
             else describe_data(config, load_dataset(resolve_dataset(opened, config.data)), contents))
     write_plan(Path(config.freeze), plan)
     return plan

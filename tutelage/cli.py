@@ -32,7 +32,7 @@ Command = Callable[[list[str], Options], Mapping[str, Any]]
 # word -> (where its function is, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("tutelage.route:demo_command", "the whole loop on the built-in model and data"),
-    "init": ("tutelage.cli:init", "make a directory a project"),
+    "init": ("tutelage.cli:init", "make a directory a project, empty or with an example"),
     "models": ("tutelage.models.commands:models", "fetch, list and inspect models"),
     "data": ("tutelage.data.commands:data", "import, show, list, check and clean data sets"),
     "pretrain": ("tutelage.stages:pretrain", "teach a model raw text, also from scratch"),
@@ -153,18 +153,40 @@ def help_text() -> str:
 
 
 def init(arguments: list[str], options: Options) -> dict[str, Any]:
-    """`tutelage init DIR`: make a directory a project; harmless where it is one."""
+    """`tutelage init DIR`: make a directory a project; harmless where it is one. With `--example`, one with a lesson in it."""
+    from tutelage.examples import EXAMPLES, lay_down
     from tutelage.project import Project
 
     if "--help" in arguments or "-h" in arguments:
-        print("usage: tutelage init [DIR]\n\nMake DIR (default: this directory) a project.")
+        lessons = "\n".join(f"  {name:10} {line}" for name, line in EXAMPLES.items())
+        print("usage: tutelage init [DIR] [--example NAME]\n\nMake DIR (default: this directory) a project; with an example, a "
+              f"new one with its data, settings and commands:\n\n{lessons}")
         return {}
-    if len(arguments) > 1 or any(word.startswith("-") for word in arguments):
-        raise UsageError(f"init got {' '.join(arguments)!r}; wanted one directory: tutelage init DIR")
-    directory = Path(arguments[0]) if arguments else options.project or Path(".")
-    project = Project.init(directory)
-    console.print(f"{project.root} is a project. Next: tutelage demo --project {directory}")
-    return {"project": str(project.root)}
+    example, words = _valued("--example", arguments)
+    if len(words) > 1 or any(word.startswith("-") for word in words):
+        raise UsageError(f"init got {' '.join(words)!r}; wanted one directory: tutelage init DIR [--example NAME]")
+    directory = Path(words[0]) if words else options.project or Path(example or ".")
+    if example is None:
+        project = Project.init(directory)
+        console.print(f"{project.root} is a project. Next: tutelage demo --project {directory}")
+        return {"project": str(project.root)}
+    root = lay_down(example, directory)
+    console.print(f"{root} is a project: {EXAMPLES[example]}. Next: cd {directory}, and what {root / 'README.md'} says")
+    return {"project": str(root), "example": example}
+
+
+def _valued(option: str, words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of an option among words, None where it does not stand there, and the other words."""
+    value, rest, left = None, [], iter(words)
+    for word in left:
+        name, equals, after = word.partition("=")
+        if name != option:
+            rest.append(word)
+            continue
+        value = after if equals else next(left, "")
+        if not value or value.startswith("-"):
+            raise UsageError(f"{option} needs a name after it.")
+    return value, rest
 
 
 def _fail(message: str, code: int, debug: bool) -> int:

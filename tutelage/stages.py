@@ -182,11 +182,15 @@ def _tell_report(report: Artifact) -> Mapping[str, Any]:
         for sentence in found["deviations"] or ():
             console.warn(f"departs from its plan: {sentence}")
         console.print(f"report: {report.path / 'report.html'}")
-        return {**made(report), **{key: found[key] for key in ("board", "contamination", "deviations")}}
+        return {**made(report), **{key: found[key] for key in ("board", "contamination", "deviations", "groups")}}
     comparison = found["comparison"]
     console.table("Held-out prompts, scripted truth", *table_rows(comparison))
+    if (human := found.get("human")) is not None:
+        rate = human["rate"]
+        console.print(f"{human['votes']} votes of people: win rate {rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}], "
+                      f"{human['win']['verdict']}")
     console.print(f"report: {report.path / 'report.html'}")
-    return {**made(report), "comparison": comparison}
+    return {**made(report), "comparison": comparison, "human": human}
 
 
 def _tell_reward_report(report: Artifact) -> Mapping[str, Any]:

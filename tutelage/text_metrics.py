@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import regex
 
-_UNIT = regex.compile(
+UNIT = regex.compile(
     r"(?V1)[\p{Han}\p{Hiragana}\p{Katakana}]"                      # one character, one unit
     r"|[[\p{L}\p{M}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}]]+"    # a word or a number ...
     r"(?:(?:['’]|(?<=\p{N})[.,](?=\p{N}))[[\p{L}\p{M}\p{N}]--[\p{Han}\p{Hiragana}\p{Katakana}]]+)*"   # ... that goes on
@@ -25,7 +25,7 @@ _HAN_LETTER = regex.compile(r"(?V1)[\p{Han}&&\p{L}]")
 
 def units(text: str) -> list[str]:
     """The units of `text` in order, case folded; punctuation is left out."""
-    return [unit.casefold() for unit in _UNIT.findall(text)]
+    return [unit.casefold() for unit in UNIT.findall(text)]
 
 
 def ngrams(text: str, n: int) -> Iterator[tuple[str, ...]]:
@@ -57,7 +57,7 @@ def repetition_fraction(text: str, n: int = 4) -> float:
 
 def count_words(text: str) -> int:
     """Words of an alphabetic text, characters of a Chinese one (字数), the sum of both in a mixed one."""
-    return len(_UNIT.findall(text))
+    return len(UNIT.findall(text))
 
 
 def count_sentences(text: str) -> int:
@@ -65,7 +65,7 @@ def count_sentences(text: str) -> int:
 
     "e.g. this" counts as two: abbreviations are not known.
     """
-    return sum(1 for stretch in _SENTENCE_END.split(text) if _UNIT.search(stretch))
+    return sum(1 for stretch in _SENTENCE_END.split(text) if UNIT.search(stretch))
 
 
 def words_per_sentence(text: str) -> float:

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from tutelage.errors import DataError
-from tutelage.evaluation.behaviour import refuses, self_bleu
+from tutelage.evaluation.behaviour import self_bleu
 from tutelage.evaluation.compare import compare
 from tutelage.evaluation.frontier import best_of_curve, best_of_kl, curve_of, overoptimised
 
@@ -71,22 +71,6 @@ def test_over_optimisation_is_the_step_at_which_truth_falls_while_reward_rises(c
     assert [(each.before, each.after, each.measure) for each in found] == [("early", "late", "truth")]
     assert overoptimised(compare(policies(contestant, (0.2, 0.4, 0.6)), "base")) == []
     assert overoptimised(compare(policies(contestant, (0.4, 0.4, 0.4), apart=0.0), "base")) == []
-
-
-@pytest.mark.parametrize("text", [
-    "I'm sorry, but I can't help with that.", "I cannot do this.", "Sorry, no.", "As an AI language model, I",
-    "I am unable to say",
-    "抱歉，我无法回答。", "很抱歉", "我不能提供", "作为一个人工智能", "Unfortunately, I can not", "  I won't do it",
-    "I apologize, but"])
-def test_a_refusal_is_told_by_how_it_begins(text):
-    assert refuses(text)
-
-
-@pytest.mark.parametrize("text", [
-    "Paris.", "", "The sorry state of things", "I can help.", "Can't Buy Me Love is a song", "我可以帮你", "不要抱歉",
-    "The AI said it cannot", "Icing sugar"])
-def test_what_is_no_refusal_is_not_taken_for_one(text):
-    assert not refuses(text)
 
 
 def test_self_bleu_is_one_for_sameness_and_none_without_company():

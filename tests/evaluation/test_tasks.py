@@ -72,6 +72,9 @@ def test_turns_are_asked_one_after_the_other(write):
     ('grader = "rules"', {"prompt": "x", "rules": [{"rule": "case", "case": "odd"}]}, "'lower' or 'upper'"),
     ('grader = "label"', {"prompt": "x", "answer": "y"}, "two labels or more"),
     ('grader = "label"\nlabels = ["a", "b"]', {"prompt": "x", "answer": "c"}, "none of the labels a, b"),
+    ('twin = "x"\ngrader = "sycophancy"', {"prompt": "x"}, "not with the grader sycophancy"),
+    ('grader = "reward"', {"prompt": "x"}, "needs a reward by name"),
+    ('group = "topic"', {"prompt": "x", "answer": "y"}, "has no text 'topic'"),
     ("shots = 2", {"prompt": "x", "answer": "y"}, "2 shots need examples"),
     ("pass_at = 5\nsamples = 2", {"prompt": "x", "answer": "y"}, "at least as many samples"),
     ("", {"turns": [], "answer": "y"}, "a list of texts, one or more"), ("samples = 0", {"prompt": "x", "answer": "y"}, ">= 1")])

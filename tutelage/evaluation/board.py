@@ -97,10 +97,16 @@ class Board:
                 "recipes": [plain(recipe) for recipe in self.recipes]}
 
 
-def board(examined: Mapping[str, Sequence[Examined]], reference: str, seed: int = 0) -> Board:
-    """Every task of `examined` (model -> one `Examined` a task, in one order)."""
-    models = tuple(examined)
-    results = [_result({model: examined[model][at] for model in models}, seed) for at in range(len(examined[models[0]]))]
+def board(examined: Mapping[str, Sequence[Examined]], reference: str, seed: int = 0,
+          clusters: Mapping[str, Sequence[str] | None] | None = None) -> Board:
+    """Every task of `examined` (model -> one `Examined` a task, in one order).
+
+    Args:
+        clusters: task -> what each of its items shares with items that are alike, where there are such.
+    """
+    models, alike = tuple(examined), clusters or {}
+    results = [_result(row := {model: examined[model][at] for model in models}, seed, alike.get(row[models[0]].task))
+               for at in range(len(examined[models[0]]))]
     corrected = iter(holm([found.p for result in results for _, _, found in result.pairs]))
     tasks = tuple(replace(result, pairs=tuple((first, second, found.corrected(next(corrected))) for first, second,
                                               found in result.pairs))
@@ -108,30 +114,40 @@ def board(examined: Mapping[str, Sequence[Examined]], reference: str, seed: int 
     return Board(models=models, reference=reference, tasks=tasks, recipes=tuple(_recipes(examined, reference)), seed=seed)
 
 
-def _result(by_model: Mapping[str, Examined], seed: int) -> TaskResult:
+def _result(by_model: Mapping[str, Examined], seed: int, clusters: Sequence[str] | None = None) -> TaskResult:
     first = next(iter(by_model.values()))
     own = next(iter(first.marks))
     pairs, spreads = [], []
     for one, other in combinations(by_model, 2):
         ours, theirs = (by_model[model].marks[own] for model in (other, one))      # the later against the earlier
         apart = [a - b for a, b in zip(ours, theirs, strict=True)]
-        estimate = paired_difference(ours, theirs, seed=seed)
-        p = sign_flip_test(apart, seed=seed)
+        estimate = paired_difference(ours, theirs, clusters, seed=seed)
+        p = sign_flip_test(apart, clusters, seed=seed)
         pairs.append((other, one, Difference(estimate, verdict_of(estimate, p), p, p)))
-        spreads.append(_spread(apart))
+        spreads.append(_spread(_means(apart, clusters)))
     n = len(first.marks[own])
+    units = len(set(clusters)) if clusters else n
     return TaskResult(
         name=first.task, metric=own, n=n, pairs=tuple(pairs),
-        marks={metric: {model: mark_interval(each.marks[metric], seed) for model, each in by_model.items()}
+        marks={metric: {model: mark_interval(each.marks[metric], seed, clusters) for model, each in by_model.items()}
                for metric in first.marks},
-        detectable=minimum_detectable_effect(n, max(spreads), ALPHA) if n > 1 and spreads else float("nan"))
+        detectable=minimum_detectable_effect(units, max(spreads), ALPHA) if units > 1 and spreads else float("nan"))
 
 
-def mark_interval(marks: Sequence[float], seed: int) -> Estimate:
+def mark_interval(marks: Sequence[float], seed: int, clusters: Sequence[str] | None = None) -> Estimate:
     """The mean mark with its interval. Where all are right or all wrong a bootstrap would claim to be certain; Wilson's then."""
     if len(set(marks)) == 1 and marks[0] in (0.0, 1.0):
-        return wilson_interval(marks[0] * len(marks), len(marks))
-    return mean_interval(marks, seed=seed)
+        count = len(set(clusters)) if clusters else len(marks)
+        return wilson_interval(marks[0] * count, count)
+    return mean_interval(marks, clusters, seed=seed)
+
+
+def _means(values: Sequence[float], clusters: Sequence[str] | None) -> list[float]:
+    """The mean of each cluster: what is independent of each other."""
+    found: dict[str, list[float]] = {}
+    for value, cluster in zip(values, clusters or map(str, range(len(values))), strict=True):
+        found.setdefault(cluster, []).append(value)
+    return [sum(each) / len(each) for each in found.values()]
 
 
 def _spread(row: Sequence[float]) -> float:

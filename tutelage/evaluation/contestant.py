@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from scipy import stats
 
 from tutelage.errors import DataError
-from tutelage.evaluation.behaviour import refuses, self_bleu
+from tutelage.evaluation.behaviour import self_bleu
+from tutelage.evaluation.refusing import refuses
 from tutelage.records import Sample, Scores
 from tutelage.statistics import Estimate, mean_interval
 from tutelage.text_metrics import count_words, ngrams, repetition_fraction

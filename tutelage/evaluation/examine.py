@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,12 +17,14 @@ from tutelage.data.chat import ChatTemplate
 from tutelage.errors import ConfigError, ModelError
 from tutelage.evaluation.graders import cut, grade, metrics_of
 from tutelage.evaluation.likelihood import Choices, choice_logprobs, encode_choices
-from tutelage.evaluation.metrics.likelihood import choose, pass_at_k
+from tutelage.evaluation.metrics.likelihood import choose, pass_at_k, share_of
 from tutelage.evaluation.tasks import Item, Loaded
+from tutelage.evaluation.twins import BETWEEN, both_forms, compare_forms
 from tutelage.generation.engine import Engine, Response, decode
 from tutelage.messages import Messages, messages_to_json, record_id
 from tutelage.models.load import load_policy, load_tokenizer
-from tutelage.records import Prompt, Sampling
+from tutelage.protocols import Score
+from tutelage.records import Prompt, Sample, Sampling
 from tutelage.runs.signals import stop_if_asked
 from tutelage.seeds import stream_seed
 
@@ -94,10 +96,16 @@ class Local:
 
     def go_on(self, texts: Sequence[str], sampling: Sampling) -> Sequence[Said]:
         """What follows plain texts, up to the end of text."""
-        ids = [self.tokenizer.encode(text, add_special_tokens=False) for text in texts]
-        drawn = [Response(row, stream_seed(sampling.seed, "go on", row, text)) for row, text in enumerate(texts)]
-        stops = [] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id]
-        decode(self.policy, ids, drawn, sampling, stops, SLOTS, lambda _: stop_if_asked())
+        return self.go_on_from([((), text) for text in texts], sampling)
+
+    def go_on_from(self, openings: Sequence[tuple[Messages, str]], sampling: Sampling) -> Sequence[Said]:
+        """What follows the opening of a response to a conversation; of no conversation, of plain text."""
+        ids = [[*(self.template.render_prompt(asked) if asked else ()), *self.tokenizer.encode(text, add_special_tokens=False)]
+               for asked, text in openings]
+        drawn = [Response(row, stream_seed(sampling.seed, "go on", row, text)) for row, (_, text) in enumerate(openings)]
+        stops = {*([] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id]),
+                 *(self.template.stop_ids if any(asked for asked, _ in openings) else ())}
+        decode(self.policy, ids, drawn, sampling, sorted(stops), SLOTS, lambda _: stop_if_asked())
         return [_Text(self.tokenizer.decode(each.ids[:-1] if each.ended else each.ids), each.ended) for each in drawn]
 
 
@@ -107,18 +115,26 @@ class _Text:
     ended: bool
 
 
-def examine(model: Responds, task: Loaded, seed: int) -> Examined:
+def examine(model: Responds, task: Loaded, seed: int, rewards: Mapping[str, Score] | None = None) -> Examined:
     """Ask `model` every item of `task`.
 
+    Args:
+        rewards: what the task's reward names, where it has one.
     Raises:
         ConfigError: if the task needs probabilities or plain text, and the model only responds.
     """
+    if task.head.twin:
+        asked, forms = both_forms(task)
+        found = examine(model, asked, seed, rewards)
+        said = [BETWEEN.join(found.responses[place] for place in pair) for pair in forms] if found.responses else []
+        return replace(found, marks=compare_forms(task.head, dict(found.marks), forms), responses=tuple(said),
+                       ended=tuple(all(found.ended[place] for place in pair) for pair in forms if found.ended))
     if task.head.kind == "text":
-        return _respond(model, task, seed)
+        return _respond(model, task, seed, rewards or {})
     if not isinstance(model, Local):
         raise ConfigError(f"task {task.name} is of kind {task.head.kind}, which needs a model's probabilities; {model.name} only "
                           "gives responses. Leave one of them out.")
-    return _choose(model, task) if task.head.kind == "choice" else _measure(model, task)
+    return {"choice": _choose, "perplexity": _measure, "continuation": _go_on}[task.head.kind](model, task)
 
 
 def _choose(model: Local, task: Loaded) -> Examined:
@@ -130,15 +146,16 @@ def _choose(model: Local, task: Loaded) -> Examined:
     else:
         rows = [encode_choices(model.tokenizer, task.plain(item), item.choices) for item in task.items]
     found = choice_logprobs(model.policy, rows)
-    right, raw, picked = [], [], []
+    right, raw, chances, picked = [], [], [], []
     for item, row, logprobs in zip(task.items, rows, found, strict=True):
         pick = choose(logprobs, [choice.strip() for choice in item.choices], task.head.by,
                       [len(each) for each in row.continuations])
         right.append(float(pick == item.right))
         raw.append(float(choose(logprobs) == item.right))
+        chances.append(share_of(logprobs, item.right))
         picked.append(item.shown[pick])
-    return Examined(task=task.name, marks={"accuracy": tuple(right), "accuracy, raw": tuple(raw)}, responses=tuple(picked),
-                    ended=(True,) * len(picked))
+    return Examined(task=task.name, marks={"accuracy": tuple(right), "accuracy, raw": tuple(raw), "probability": tuple(chances)},
+                    responses=tuple(picked), ended=(True,) * len(picked))
 
 
 def _measure(model: Local, task: Loaded) -> Examined:
@@ -154,7 +171,17 @@ def _measure(model: Local, task: Loaded) -> Examined:
         "tokens": tokens})
 
 
-def _respond(model: Responds, task: Loaded, seed: int) -> Examined:
+def _go_on(model: Local, task: Loaded) -> Examined:
+    """Whether the likeliest continuation of a training row's opening is the row's own, word for word. What the model said is
+    not kept: it would be text of the row in a report.
+    """
+    said = model.go_on_from([(item.messages, item.opening) for item in task.items],
+                            Sampling(temperature=0.0, max_new_tokens=task.head.max_new_tokens))
+    same = [float(each.text.lstrip().startswith(item.answers[0].lstrip())) for each, item in zip(said, task.items, strict=True)]
+    return Examined(task=task.name, marks={"not reproduced": tuple(1 - each for each in same), "reproduced": tuple(same)})
+
+
+def _respond(model: Responds, task: Loaded, seed: int, rewards: Mapping[str, Score]) -> Examined:
     """Responses, `samples` of each item, the earlier turns of a conversation answered by the model itself."""
     asked = [item for item in task.items for _ in range(task.head.samples)]
     sampling = Sampling(temperature=task.head.temperature, max_new_tokens=task.head.max_new_tokens, seed=seed)
@@ -163,8 +190,20 @@ def _respond(model: Responds, task: Loaded, seed: int) -> Examined:
         open_rows = [row for row, item in enumerate(asked) if len(item.turns) > turn]
         for row, response in zip(open_rows, _turn(model, task, asked, said, open_rows, sampling), strict=True):
             said[row].append(response)
-    marks = [grade(task.head, item, *(each.text for each in row)) for item, row in zip(asked, said, strict=True)]
+    marks = [{} if task.head.grader == "reward" else grade(task.head, item, *(each.text for each in row))
+             for item, row in zip(asked, said, strict=True)]
+    if task.head.reward:
+        scores = rewards[task.head.reward].score([_sample(task, item, row) for item, row in zip(asked, said, strict=True)])
+        marks = [{**one, "reward": score} for one, score in zip(marks, scores.total, strict=True)]
     return _collected(task, marks, said)
+
+
+def _sample(task: Loaded, item: Item, said: Sequence[Said]) -> Sample:
+    """The last response as a reward takes it: text alone, for who is behind an address gives no more."""
+    asked = task.conversation(item, [each.text for each in said[:-1]])
+    prompt = Prompt(id=item.id, messages=asked, wanted=next(iter(item.answers), ""), meta=item.row)
+    return Sample(id=record_id("asked", item.id, said[-1].text), prompt=prompt, prompt_ids=(), response_ids=(), logprobs=(),
+                  response_mask=(), text=cut(said[-1].text, task.head.stop), ended=said[-1].ended)
 
 
 def _turn(model: Responds, task: Loaded, asked: Sequence[Item], said: Sequence[Sequence[Said]], rows: Sequence[int],

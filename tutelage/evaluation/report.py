@@ -11,6 +11,8 @@ from typing import Any
 from tutelage.evaluation.compare import FEWEST_PROMPTS, Comparison, Difference, Pair, mirrored
 from tutelage.evaluation.contestant import Contestant, Summary
 from tutelage.evaluation.frontier import BestOf, overoptimised
+from tutelage.evaluation.group_sections import human_group
+from tutelage.evaluation.human import Human
 from tutelage.evaluation.judge import Judged
 from tutelage.evaluation.report_sections import Say, frontier_curves, judge_group, length_group, plan_notes, tied_table
 from tutelage.evaluation.strings import EVALUATION
@@ -45,7 +47,8 @@ def report_from_comparison(
         lineage: Sequence[Node] = (), facts: Mapping[str, Any] | None = None, language: Language = "en", *,
         title: str = "", focus: str = "", judged_by: AnnotatorKind = "scripted",
         labels: Mapping[str, str] | None = None, notes: Sequence[str] = (),
-        plan: tuple[str, Sequence[str]] | None = None, judged: Judged | None = None, frontier: Sequence[BestOf] = ()) -> Report:
+        plan: tuple[str, Sequence[str]] | None = None, judged: Judged | None = None, human: Human | None = None,
+        frontier: Sequence[BestOf] = ()) -> Report:
     """The report of a comparison.
 
     Args:
@@ -57,6 +60,7 @@ def report_from_comparison(
         notes: caveats besides those that follow from the numbers.
         plan: hash of the plan that was frozen beforehand, and the departures from it; None where there was none.
         judged: what a model as judge made of the focus against the reference.
+        human: what people made of the same two.
         frontier: what keeping the best of n responses of a model gives, n = 1, 2, …
     """
     def say(key: str, **values: object) -> str:
@@ -77,6 +81,8 @@ def report_from_comparison(
     if comparison.part_names:
         groups.append(_parts(comparison, say, name))
     groups.append(length_group(comparison, say, name))
+    if human is not None:
+        groups.insert(0, human_group(human, say, name(pair.first), name(pair.second)))
     if judged is not None:
         groups.append(judge_group(judged, say, name(pair.first), name(pair.second)))
     return Report(

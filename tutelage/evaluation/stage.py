@@ -22,6 +22,7 @@ from tutelage.evaluation.config import Evaluate
 from tutelage.evaluation.contestant import Contestant
 from tutelage.evaluation.examine import Local, Responds
 from tutelage.evaluation.frontier import curve_of
+from tutelage.evaluation.human import Human, Vote, by_people
 from tutelage.evaluation.judge import Judged, judge_pairs
 from tutelage.evaluation.lineage import ancestors, lineage_tree
 from tutelage.evaluation.measure import kl_to_reference, perplexity
@@ -71,7 +72,7 @@ class Measured:
 def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | None = None, *,
              judged_by: AnnotatorKind = "scripted", parents: Mapping[str, str] | None = None,
              sources: Mapping[str, str] | None = None, people: Sequence[People] = (), limits: Sequence[str] = (),
-             judge: Responds | None = None) -> Artifact:
+             judge: Responds | None = None, votes: Sequence[Vote] = ()) -> Artifact:
     """Compare what `config` names, or give the report that was made of just that.
 
     Args:
@@ -79,6 +80,7 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
         reward: a reward model's score, shown beside the truth, and what chooses the best of several.
         parents, sources: what else went in, by role, for the manifest: artifacts, and what came from outside.
         judge: who compares the last model with the reference, where that is a model behind an address.
+        votes: what people said of the same two, of the campaign `config.human`.
     """
     if len(config.models) < 2:
         raise ConfigError("evaluate compares models: give at least two with --models A B.")
@@ -102,18 +104,20 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     if judging is not None:
         judge = Local(judging.path, precision, config.judge)
     judged = None if judge is None else _judged(judge, contestants, names[-1], reference, config.seed)
+    human = _human(config, contestants, names[-1], reference, votes, truth, reward)
     made = describe_data(config, data, {name: source.content for name, source in found.items()})
     plan = None if frozen is None else (str(frozen["sha256"]), tuple(deviations(frozen, made)))
     best = next((curve_of(each, config.seed) for each in contestants if each.name == config.best_of), [])
     facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, names[0], names[-1]),
              "plan": made, "deviations": None if plan is None else list(plan[1]),
-             "judged": None if judged is None else judged.to_json(), "best_of": [plain(each) for each in best]}
+             "judged": None if judged is None else judged.to_json(), "human": None if human is None else human.to_json(),
+             "best_of": [plain(each) for each in best]}
     tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
     page = partial(report_from_comparison, comparison, curves_of(project, manifest),
                    side_by_side(contestants, seed=config.seed), tree,
                    {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}, focus=names[-1],
                    judged_by=judged_by,
-                   notes=limits, plan=plan, judged=judged, frontier=best)
+                   notes=limits, plan=plan, judged=judged, human=human, frontier=best)
     with project.writing(replace(manifest, facts={
             **run.circumstances, "prompts": comparison.num_prompts,
             "samples": {each.name: each.artifact.parent_ref for each in measured}})) as draft:
@@ -173,6 +177,15 @@ def _judged(judge: Responds, contestants: Sequence[Contestant], focus: str, refe
         return None
     return judge_pairs(judge, [one.prompt.messages for one, _ in firsts], [one.text for one, _ in firsts],
                        [other.text for _, other in firsts], seed)
+
+
+def _human(config: Evaluate, contestants: Sequence[Contestant], focus: str, reference: str, votes: Sequence[Vote], truth: Score,
+           reward: Score | None) -> Human | None:
+    """What people made of the last model and the reference, on the responses they saw."""
+    if not config.human:
+        return None
+    ours, theirs = (next(each for each in contestants if each.name == name).samples[0].policy for name in (focus, reference))
+    return by_people(votes, ours, theirs, {"truth": truth, **({"reward": reward} if reward is not None else {})}, config.seed)
 
 
 def describe_data(config: Evaluate, data: Dataset, contents: Mapping[str, str]) -> dict[str, Any]:

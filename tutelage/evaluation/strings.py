@@ -123,6 +123,19 @@ EVALUATION: Catalogue = {
         "由模型就每条提示各取一个回答进行比较，两种先后顺序各一次；两次结论不一致时记为平局。{unreadable} "
         "次作答未指明任何一方，计为平局。"
         "若评判者选择先出示者的比例明显偏离一半，即存在位置偏好；两种顺序都评可将其从胜率中消除。"),
+    "human": ("Judged by people", "由人评判"),
+    "human_about": (
+        "{votes} comparisons of {prompts} prompts by {people}, who saw neither name nor order of the models. Ties count half. "
+        "The lowest plot holds how the automatic measures go with these votes, pair by pair, on the responses that were seen.",
+        "{people}对 {prompts} 条提示作了 {votes} 次比较，评判者看不到模型名称，先后顺序也已平衡。平局计一半。"
+        "最下图为各自动指标与这些投票在所见回答上逐对的相关。"),
+    "human_people": ("{count} {kind} annotators", "{count} 名{kind}标注者"),
+    "human_kind_human": ("human", "真人"),
+    "human_kind_model": ("model", "模型"),
+    "human_kind_scripted": ("scripted", "脚本"),
+    "human_verdict": ("Win rate", "胜率"),
+    "human_agreement": ("Agreement with automatic measures", "与自动指标的一致性"),
+    "unit_correlation": ("Spearman's rank correlation", "斯皮尔曼秩相关"),
     "judge_wins": ("Who wins", "谁胜出"),
     "judge_itself": ("The judge itself", "评判者自身"),
     "unit_share": ("share", "比例"),

@@ -9,6 +9,8 @@ from typing import Any
 from tutelage.evaluation.board import Board, TaskResult
 from tutelage.evaluation.contamination import Contamination
 from tutelage.evaluation.examine import Examined
+from tutelage.evaluation.group_sections import group_sections
+from tutelage.evaluation.groups import Slice
 from tutelage.evaluation.report import settings_of
 from tutelage.evaluation.report_sections import Say, plan_notes
 from tutelage.evaluation.strings import EVALUATION
@@ -37,8 +39,9 @@ SHOWN = 3      # items of each task whose responses stand on the page
 Leaks = Mapping[str, Mapping[str, Contamination]]      # model -> task -> what was found
 
 
-def report_from_board(board: Board, examined: Mapping[str, Sequence[Examined]], tasks: Sequence[Loaded], leaks: Leaks, *,
-                      focus: str, language: Language, lineage: Sequence[Node] = (), facts: Mapping[str, Any] | None = None,
+def report_from_board(board: Board, examined: Mapping[str, Sequence[Examined]], tasks: Sequence[Loaded], leaks: Leaks,
+                      slices: Sequence[Slice] = (), *, focus: str, language: Language,
+                      lineage: Sequence[Node] = (), facts: Mapping[str, Any] | None = None,
                       plan: tuple[str, Sequence[str]] | None = None) -> Report:
     """The report of models on tasks.
 
@@ -63,7 +66,8 @@ def report_from_board(board: Board, examined: Mapping[str, Sequence[Examined]], 
         title=say("title", **names), language=language, verdict=say(f"verdict_{key}", **names, **tally), verdict_tone=tone,
         lede=say("lede", count=count, items=f"{sum(task.n for task in board.tasks):,}", tests=board.num_tests),
         cards=tuple(_card(task, focus, board.reference, language, say) for task in board.tasks[:4]), tables=tuple(tables),
-        intervals=tuple(_intervals(board, say)), examples=_examples(examined, tasks, say), examples_about=say("examples_about"),
+        intervals=(*_intervals(board, say), *group_sections(slices, say)),
+        examples=_examples(examined, tasks, say), examples_about=say("examples_about"),
         lineage=tuple(lineage), settings=settings_of(facts or {}, lambda key,
                                                      **values: phrase(EVALUATION, language, key, **values)),
         notes=tuple(_notes(board, leaks, plan, language, say)))
@@ -144,7 +148,8 @@ def _examples(examined: Mapping[str, Sequence[Examined]], tasks: Sequence[Loaded
 
 def _asked(item: Item, say: Say) -> str:
     wanted = item.shown[item.right] if item.right >= 0 else next(iter(item.answers), "")
-    return "\n".join((*item.turns, *([say("wanted", answer=wanted)] if wanted else [])))
+    forms = [*item.turns, *(["⇄", *item.twin] if item.twin else [])]
+    return "\n".join((*forms, *([say("wanted", answer=wanted)] if wanted else [])))
 
 
 def _notes(board: Board, leaks: Leaks, plan: tuple[str, Sequence[str]] | None, language: Language,

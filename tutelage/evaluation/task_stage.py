@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,24 @@ from tutelage.data.erasure import QUOTED
 from tutelage.data.usage import write_used
 from tutelage.errors import ArtifactError, ConfigError
 from tutelage.evaluation.board import board
-from tutelage.evaluation.config import Evaluate
+from tutelage.evaluation.config import Evaluate, Task
 from tutelage.evaluation.contamination import Contamination, contamination, texts_of
 from tutelage.evaluation.examine import Examined, Local, Responds, check_models, examine, load_examined
 from tutelage.evaluation.graders import metrics_of
+from tutelage.evaluation.groups import by_group, clusters_of, to_json
 from tutelage.evaluation.lineage import ancestors, lineage_tree
 from tutelage.evaluation.plans import describe, deviations, read_plan
+from tutelage.evaluation.probes import probe_tasks
+from tutelage.evaluation.probes.leakage import leakage_tasks
 from tutelage.evaluation.task_report import report_from_board
 from tutelage.evaluation.tasks import Loaded, load_task
+from tutelage.evaluation.twins import compared
 from tutelage.lineage import Manifest, content_hash
 from tutelage.models.circumstances import begin_run
 from tutelage.models.footprint import saved_bytes
 from tutelage.models.load import ModelSource, resolve
 from tutelage.project import Artifact, Project
+from tutelage.protocols import Score
 from tutelage.reporting.html import render_html
 from tutelage.reporting.report import Language
 from tutelage.runs.plan import Plan, announce, resident_bytes
@@ -54,22 +59,27 @@ class Collected:
         self.rows = load_examined(state["marks"])
 
 
-def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, Responds]) -> Artifact:
+def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, Responds],
+                   rewards: Mapping[str, Score] | None = None, parents: Mapping[str, str] | None = None,
+                   outside: Mapping[str, str] | None = None) -> Artifact:
     """Have every model do every task, or give the report that was made of just that.
 
     Args:
         addresses: the models that are behind an address, by what `config.models` calls them.
+        rewards: those that tasks are graded by (`rewards_named`), by name.
+        parents, outside: what these are made of, for the manifest: artifacts, and what came from elsewhere.
     """
     if len(config.models) < 2:
         raise ConfigError("evaluate compares models: give at least two with --models A B.")
     names = config.names or config.models
     if len(set(names)) != len(names):
         raise ConfigError(f"evaluate: the models are called {', '.join(names)}; wanted names of their own, with --names.")
-    tasks = load_tasks(config)
-    check_models(tasks, list(addresses))
     sources = {name: resolve(model, project) for name, model in zip(names, config.models, strict=True) if model not in addresses}
+    tasks = load_tasks(config, project, sources.values())
+    check_models(tasks, list(addresses))
     frozen = read_plan(Path(config.frozen)) if config.frozen else None
     manifest = _manifest(config, tasks, sources, dict(zip(names, config.models, strict=True)), frozen)
+    manifest = replace(manifest, parents={**manifest.parents, **(parents or {})}, sources={**manifest.sources, **(outside or {})})
     if (done := project.made_from(manifest.key)) is not None:
         return done
     run = begin_run(project, manifest, config.precision)
@@ -78,14 +88,16 @@ def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, R
 
     def ask(i: int) -> dict[str, float]:
         model, task = divmod(i, len(tasks))
-        found = examine(loaded.model(names[model], config.models[model]), tasks[task], config.seed)
+        found = examine(loaded.model(names[model], config.models[model]), tasks[task], config.seed, rewards)
         collected.rows[model].append(found)
         own = next(iter(found.marks.values()))
         return {"mark": sum(own) / len(own), "items": float(len(own))}
 
     steps(run, {"collected": collected}, len(names) * len(tasks), ask, "Evaluating", shown=("mark",), unit="tasks")
     examined = dict(zip(names, collected.rows, strict=True))
-    found = board(examined, config.reference or names[0], config.seed)
+    reference = config.reference or names[0]
+    found = board(examined, reference, config.seed, {task.name: clusters_of(task) for task in tasks})
+    slices = by_group(examined, tasks, reference, config.seed)
     made = describe_tasks(config, tasks, {name: source.content for name, source in sources.items()})
     plan = None if frozen is None else (str(frozen["sha256"]), deviations(frozen, made))
     leaks = _leaks(project, sources, tasks) if config.contamination else {}
@@ -94,7 +106,7 @@ def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, R
         "items": sum(len(task.items) for task in tasks),
             "deviations": len(plan[1]) if plan else 0})) as draft:
         facts = {"board": found.to_json(), "plan": made, "planned": None if frozen is None else frozen["sha256"],
-                 "deviations": list(plan[1]) if plan else None,
+                 "deviations": list(plan[1]) if plan else None, "groups": to_json(slices),
                  "contamination": {model: {task: _leak_json(each) for task, each in row.items()} for model, row in leaks.items()},
                  "facts": {model: {each.task: dict(each.facts) for each in row if each.facts} for model, row in examined.items()}}
         (draft / "report.json").write_text(json.dumps(_strict(facts), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
@@ -102,7 +114,8 @@ def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, R
         tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
         quoted = {}
         for language in LANGUAGES:
-            report = report_from_board(found, examined, tasks, leaks, focus=names[-1], language=language, lineage=tree, plan=plan,
+            report = report_from_board(found, examined, tasks, leaks, slices, focus=names[-1], language=language,
+                                       lineage=tree, plan=plan,
                                        facts={"evaluation": to_plain(config), "circumstances": dict(run.circumstances)})
             page = "report.html" if language == "en" else f"report.{language}.html"
             (draft / page).write_text(render_html(report), encoding="utf-8")
@@ -113,16 +126,43 @@ def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, R
     return draft.artifact
 
 
-def load_tasks(config: Evaluate) -> list[Loaded]:
-    return [load_task(Path(task).expanduser(), config.limit) for task in config.tasks]
+def load_tasks(config: Evaluate, project: Project | None = None, sources: Iterable[ModelSource] = ()) -> list[Loaded]:
+    """The tasks of files and the probes; the probe leakage needs to know the project and what the models are."""
+    found = [load_task(Path(task).expanduser(), config.limit) for task in config.tasks]
+    found += probe_tasks(config.probes, config.languages, config.reward, config.limit)
+    return found + (leakage_tasks(_trained_on(project, sources), config.limit) if project and "leakage" in config.probes else [])
+
+
+def rewards_named(config: Evaluate) -> list[str]:
+    """Every reward that a task is graded by."""
+    return list(dict.fromkeys(task.head.reward for task in load_tasks(config) if task.head.reward))
+
+
+def _trained_on(project: Project, sources: Iterable[ModelSource]) -> list[tuple[Artifact, list[Artifact]]]:
+    """Every data set that one of the models descends from, with the models on the way that were trained on it."""
+    found: dict[str, tuple[Artifact, dict[str, Artifact]]] = {}
+    for model in (project.artifact(source.name) for source in sources if source.is_artifact):
+        behind = [*ancestors(project, model.manifest), model]
+        for dataset in (each for each in behind if each.kind == "dataset"):
+            users = {each.ref: each for each in behind if each.kind == "model"
+                     and any(ref.partition("#")[0] == dataset.ref for ref in each.manifest.parents.values())}
+            if users:
+                found.setdefault(dataset.ref, (dataset, {}))[1].update(users)
+    return [(dataset, list(users.values())) for dataset, users in found.values()]
 
 
 def describe_tasks(config: Evaluate, tasks: Sequence[Loaded], contents: Mapping[str, str]) -> dict[str, Any]:
     """This evaluation as a plan; a model behind an address is known by its address alone."""
     names = config.names or config.models
     models = {name: contents.get(name, model) for name, model in zip(names, config.models, strict=True)}
-    prompts = {task.name: {"sha256": task.sha256, "metric": metrics_of(task.head)[0], "n": len(task.items)} for task in tasks}
+    prompts = {task.name: {"sha256": task.sha256, "metric": own_metric(task.head), "n": len(task.items)} for task in tasks}
     return describe(models, prompts, {"seed": config.seed, "reference": config.reference or names[0]})
+
+
+def own_metric(head: Task) -> str:
+    """The metric that verdicts on a task are about."""
+    metrics = metrics_of(head)
+    return compared(head, metrics)[0] if head.twin else metrics[0]
 
 
 class _Loader:
@@ -182,7 +222,8 @@ def _leaks(project: Project, sources: Mapping[str, ModelSource], tasks: Sequence
                 except ArtifactError as error:
                     console.warn(f"{artifact.ref} was not searched for items of the tasks: {error}")
         if texts:
-            found[name] = {task.name: contamination([item.bare for item in task.items], texts) for task in tasks}
+            found[name] = {task.name: contamination([item.bare for item in task.items], texts) for task in tasks
+                           if task.head.kind != "continuation"}
     return found
 
 

@@ -61,4 +61,16 @@ TASKS: Catalogue = {
                    "区间只覆盖换一批题目的变化，不含换训练种子的变化。可用 --seeds 训练多个种子。"),
     "examples_about": ("The first items of each task, chosen by nobody.", "每项任务最前面的题目，未经挑选。"),
     "wanted": ("wanted: {answer}", "应答：{answer}"),
+    "by_group": ("By group: {task}", "分组结果：{task}"),
+    "by_group_about": ("The mean over the items of a group, with its 95% interval. A verdict against {reference} is corrected "
+                       "for all {tests} tests by group (Holm).",
+                       "各组题目的均值与 95% 区间。与 {reference} 相比的结论已就全部 {tests} 项分组检验作 Holm 校正。"),
+    "by_group_signed": ("The other form of an item less its first, by group; 0 is no difference. A verdict says that the "
+                        "difference was shown, corrected for all {tests} tests by group (Holm); intervals draw templates or "
+                        "questions, and speak of these pairs only.",
+                        "各组中题目的另一形式减去原形式；0 表示没有差别。结论表示差别已被显示，并已就全部 {tests} 项分组检验作 "
+                        "Holm 校正；区间按模板或题目抽样，只就这些成对题目而言。"),
+    "signed_unit": ("other form less the first", "另一形式减原形式"),
+    "mark_unit": ("mean", "均值"),
+    "slice": ("{group}, {model}", "{group}，{model}"),
 }

@@ -9,7 +9,8 @@
 Fields of an item with a meaning of their own: `answer` or `answers` (texts that are right; of a choice its number from 0,
 its letter or its text), `choices`, `rules` (see `metrics.rules`), `text` (of kind perplexity), and `turns`, a list of things
 the user says one after the other, of which the last response is graded. For the grader `sycophancy` an item has a
-`pushback`, what the user says against the first response.
+`pushback`, what the user says against the first response. The head may name fields that hold an item's group and what it shares
+with items alike (`group`, `cluster`), and a `twin`, the template of another form of the question (see `evaluation.twins`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 import string
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from tutelage.messages import Message, Messages
 from tutelage.toml import read_toml
 
 _FIELD = regex.compile(r"\{(\w+)\}")
+UNANSWERED = ("refuses", "complies", "impression", "reward")      # graders that look at the response alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,12 @@ class Item:
     rules: tuple[Mapping[str, Any], ...] = ()
     text: str = ""
     bare: str = ""                        # what it asks, without the words of the task's template
+    twin: tuple[str, ...] = ()            # turns of its other form; empty where the task has none
+    group: str = ""                       # results are also told by it
+    cluster: str = ""                     # items that share it are alike, and are drawn together; "": stands alone
+    messages: Messages = ()               # in place of turns: a conversation as it is
+    opening: str = ""                     # of kind continuation: how the response begins, which the model goes on from
+    row: Mapping[str, Any] = field(default_factory=dict, hash=False)      # all its fields, for a reward
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,8 @@ class Loaded:
 
     def conversation(self, item: Item, responses: Sequence[str]) -> Messages:
         """What is asked after `responses` were given to the earlier turns, in chat form."""
+        if item.messages:
+            return item.messages
         said = [Message.of("system", self.head.system)] if self.head.system else []
         for question, answer in self.examples:
             said += [Message.of("user", question), Message.of("assistant", answer)]
@@ -96,12 +106,21 @@ def load_task(path: Path, limit: int = 0) -> Loaded:
     examples = _rows(head.examples, path.parent, head.split)[:head.shots] if head.shots else []
     if len(examples) < head.shots:
         raise DataError(f"{path}: {head.shots} shots are wanted and {head.examples} holds {len(examples)} rows.")
-    head = replace(head, name=head.name or path.stem)
-    rows = rows[:limit or None]
+    return build(replace(head, name=head.name or path.stem), rows, examples, path.name, limit)
+
+
+def build(head: Task, rows: Sequence[Mapping[str, Any]], examples: Sequence[Mapping[str, Any]] = (), where: str = "",
+          limit: int = 0) -> Loaded:
+    """A task of rows in hand; `where` is what a complaint about an item begins with.
+
+    Raises:
+        DataError: as `load_task`.
+    """
+    where, rows = where or head.name, rows[:limit or None]
     if not rows:
-        raise DataError(f"{path} has no items; wanted at least one.")
+        raise DataError(f"{where} has no items; wanted at least one.")
     shots = tuple((fill(head.prompt, row, "an example"), fill(head.answer, _with_answer(row), "an example")) for row in examples)
-    items = tuple(_item(head, row, f"{path.name}, item {number}") for number, row in enumerate(rows, start=1))
+    items = tuple(_item(head, row, f"{where}, item {number}") for number, row in enumerate(rows, start=1))
     return Loaded(head, items, shots, content_hash({"head": _plain(head), "rows": rows, "examples": examples}))
 
 
@@ -147,7 +166,8 @@ def _item(head: Task, row: Mapping[str, Any], where: str) -> Item:
         raise DataError(f"{where}: turns is {str(turns)[:60]!r}; wanted a list of texts, one or more.")
     bare = turns or [str(row[field]) for field in _FIELD.findall(head.prompt) if field in row]
     item = Item(id=identity, turns=tuple(turns) if turns else (fill(head.prompt, row, where),), answers=_answers(row),
-                bare="\n".join(bare))
+                bare="\n".join(bare), group=_named(head.group, row, where), cluster=_named(head.cluster, row, where),
+                twin=(fill(head.twin, row, where),) if head.twin else (), row=row if head.grader == "reward" else {})
     if head.kind == "choice":
         choices = row.get("choices")
         if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(each, str) and each for each in choices):
@@ -161,11 +181,15 @@ def _item(head: Task, row: Mapping[str, Any], where: str) -> Item:
         for each in rules:
             check("", each)      # a rule that cannot be read is said before a model is loaded
         return replace(item, rules=tuple(rules))
-    if not item.answers:
+    if not item.answers and head.grader not in UNANSWERED:
         raise DataError(f"{where} has no answer; wanted `answer`, a text, or `answers`, several.")
     if head.grader == "label" and not set(item.answers) <= set(head.labels):
         raise DataError(f"{where} has the answer {item.answers[0]!r}, which is none of the labels {', '.join(head.labels)}.")
     return item
+
+
+def _named(field_name: str, row: Mapping[str, Any], where: str) -> str:
+    return fill(f"{{{field_name}}}", row, where) if field_name else ""
 
 
 def _answers(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -36,6 +36,12 @@ def choose(logprobs: Sequence[float], choices: Sequence[str] = (), by: By = "raw
     return max(range(len(logprobs)), key=lambda at: logprobs[at] / lengths[at])
 
 
+def share_of(logprobs: Sequence[float], place: int) -> float:
+    """The probability of one of several choices where it must be one of them, 0 to 1: softmax of whole logprobs, in nats."""
+    most = max(logprobs)
+    return math.exp(logprobs[place] - most) / math.fsum(math.exp(each - most) for each in logprobs)
+
+
 def perplexity(nats: float, tokens: int) -> float:
     """exp(nats a token); `nats` is the negative log-likelihood of all tokens. Only models with one tokenizer compare."""
     if tokens < 1:
