@@ -27,8 +27,8 @@ from tutelage.synthesis.config import Generate
 from tutelage.toml import plain_to_toml
 from tutelage.tuning.config import SFT, Classify, Preferences, Pretrain
 
-STAGES: dict[str, type] = {"pretrain": Pretrain, "sft": SFT, "classify": Classify, "dpo": Preferences, "reward": RewardModel, "sample": Sample, "rl": RL,
-                           "evaluate": Evaluate, "data generate": Generate}
+STAGES: dict[str, type] = {"pretrain": Pretrain, "sft": SFT, "classify": Classify, "dpo": Preferences, "reward": RewardModel,
+                           "sample": Sample, "rl": RL, "evaluate": Evaluate, "data generate": Generate}
 MAY_BE_BELOW_ZERO = ("seed", "target")
 WRONG_TYPES = (True, 7, 0.5, "words", [], ["words"], [0.5, "words"], {}, {"words": 1})
 CONTRADICTIONS: tuple[tuple[str, dict[str, Any], str], ...] = (
