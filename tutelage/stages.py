@@ -163,9 +163,9 @@ def _freeze(project: Project, settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
     plan = api.freeze_evaluation(project, **settings)
     for name, each in plan["prompts"].items():
-        console.print(f"{name}: {each['n']} prompts, {each['metric']}; a difference of {each['detectable_at_worst']:.3f} "
-                      f"shows 4 times "
-                      "in 5, however much models differ from prompt to prompt" if each["n"] > 1 else f"{name}: one prompt")
+        effect = each["detectable_at_worst"]
+        console.print(f"{name}: n {each['n']}, {each['metric']}" + ("" if effect is None else (
+            f"; a difference of {effect:.3f} shows 4 times in 5, however much models differ from prompt to prompt")))
     console.print(f"frozen as {settings['freeze']}, sha256 {plan['sha256']}; run it with --frozen {settings['freeze']}")
     return {"plan": plan}
 

@@ -11,6 +11,7 @@ from tutelage.statistics import (
     fit_bradley_terry,
     mean_interval,
     paired_difference,
+    share_interval,
     wilson_interval,
     win_rate,
 )
@@ -112,6 +113,15 @@ def test_win_rates_of_both_sides_sum_to_one_and_ties_are_a_half():
     a, b = np.random.default_rng(7).integers(0, 3, (2, 40))
     assert win_rate(a, b).value + win_rate(b, a).value == pytest.approx(1.0, abs=1e-12)
     assert win_rate([1, 1], [1, 1]).value == 0.5
+
+
+def test_a_share_of_none_or_all_is_not_certain():
+    assert share_interval([0.0] * 12) == wilson_interval(0, 12) and share_interval([1.0] * 12) == wilson_interval(12, 12)
+    assert share_interval([1.0] * 12, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]) == wilson_interval(4, 4)      # four prompts
+    rng = np.random.default_rng(10)
+    rows, clusters = (rng.random(40) < 0.3).astype(float), rng.integers(0, 9, 40)
+    assert share_interval(rows, clusters) == mean_interval(rows, clusters) and share_interval(rows) == mean_interval(rows)
+    assert share_interval([0.5] * 5) == mean_interval([0.5] * 5)
 
 
 def test_all_wins_still_have_a_width_counted_in_prompts():

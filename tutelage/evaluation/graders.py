@@ -1,6 +1,6 @@
 """From a response to its marks: one function a grader, each giving named numbers of which the first is the task's own.
 
-All marks count upwards, 0 to 1.
+All marks count upwards, from 0 to 1 but for `BITS`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tutelage.evaluation.metrics.rules import follows
 from tutelage.evaluation.tasks import Item
 
 Marks = dict[str, float]
+BITS = "bits a byte, negated"      # the one mark without bounds
 _LETTER = regex.compile(r"\p{L}|\p{N}")
 
 
@@ -34,7 +35,7 @@ def metrics_of(task: Task) -> tuple[str, ...]:
     if task.kind == "choice":
         return "accuracy", "accuracy, raw"
     if task.kind == "perplexity":
-        return ("bits a byte, negated",)
+        return (BITS,)
     names = {"exact_match": ("exact match", "token F1"), "token_f1": ("token F1", "exact match"),
              "contains": ("contains", "token F1"),
              "bleu": ("BLEU", "chrF"), "chrf": ("chrF", "BLEU"), "rouge_l": ("ROUGE-L", "ROUGE-1", "ROUGE-2"),

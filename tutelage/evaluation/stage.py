@@ -46,6 +46,8 @@ from tutelage.runs.plan import Plan, announce, resident_bytes
 from tutelage.statistics import Estimate
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
+# settings that a plan holds: what responses, or what is said of them, depend on
+PLANNED = ("per_prompt", "best_of", "best_of_n", "temperature", "max_new_tokens", "reward", "judge", "instructions", "seed")
 # stage -> the metrics of its run that the page shows: name, title, unit
 CURVES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "sft": (("loss", "SFT loss", "nats a token"),),
@@ -180,9 +182,7 @@ def describe_data(config: Evaluate, data: Dataset, contents: Mapping[str, str]) 
     prompts = prompts_of(data.records)[: config.limit or None]
     name = data.artifact.ref if data.artifact is not None else ", ".join(data.sources)
     asked = {name: {"sha256": content_hash([prompt.to_json() for prompt in prompts]), "metric": "truth", "n": len(prompts)}}
-    settings = {key: getattr(config, key) for key in ("per_prompt", "best_of", "best_of_n", "temperature", "max_new_tokens",
-                                                      "reward",
-                                                      "seed")}
+    settings = {key: getattr(config, key) for key in PLANNED}
     return describe(contents, asked, {**settings, "reference": config.reference or (config.names or config.models)[0]})
 
 
