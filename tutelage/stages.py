@@ -181,10 +181,16 @@ def _tell_report(report: Artifact) -> Mapping[str, Any]:
             console.warn(f"departs from its plan: {sentence}")
         console.print(f"report: {report.path / 'report.html'}")
         return {**made(report), **{key: found[key] for key in ("board", "contamination", "deviations")}}
-    comparison = found["comparison"]
+    comparison, judged = found["comparison"], found["judged"]
     console.table("Held-out prompts, scripted truth", *table_rows(comparison))
+    if judged is not None:
+        console.print(f"judged by {judged['judge']}: the last wins {judged['rate']['value']:.1%} [{judged['rate']['low']:.1%}, "
+                      f"{judged['rate']['high']:.1%}] against {comparison['reference']}, p {judged['p']:.3f}; both orders agree in "
+                      f"{judged['consistent']['value']:.1%}, {judged['unreadable']} answers named neither")
+    for sentence in found["deviations"] or ():
+        console.warn(f"departs from its plan: {sentence}")
     console.print(f"report: {report.path / 'report.html'}")
-    return {**made(report), "comparison": comparison}
+    return {**made(report), **{key: found[key] for key in ("comparison", "judged", "deviations")}}
 
 
 @planned

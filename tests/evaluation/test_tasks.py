@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from tutelage.config import load
 from tutelage.errors import ConfigError, DataError
-from tutelage.evaluation.config import Task
+from tutelage.evaluation.config import Evaluate, Task
 from tutelage.evaluation.graders import cut, grade, metrics_of, named_label
 from tutelage.evaluation.tasks import Item, load_task
 
@@ -127,3 +128,11 @@ def test_a_label_stands_inside_chinese_and_the_longer_of_two_wins():
 
 def test_a_response_is_cut_where_the_task_says():
     assert cut("Paris\nQuestion: next", ("\nQuestion:", "###")) == "Paris" and cut("Paris", ("#", "")) == "Paris"
+
+
+def test_several_task_files_on_the_command_line_are_all_tasks(tmp_path):
+    """A head is TOML, and so is a CONFIG.toml: what stands behind --tasks is never taken for one."""
+    (tmp_path / "config.toml").write_text("limit = 3\n")
+    config = load(Evaluate, arguments=[str(tmp_path / "config.toml"), "--tasks", "a.toml", "b.jsonl", "c.toml", "--seed", "1"],
+                  program="tutelage evaluate")
+    assert (config.tasks, config.limit, config.seed) == (("a.toml", "b.jsonl", "c.toml"), 3, 1)

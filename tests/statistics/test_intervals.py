@@ -88,6 +88,13 @@ def test_paired_difference_by_hand_and_its_sign():
     assert paired_difference([2.0, 4.0, 8.0], [3.0, 5.0, 9.0]).value == -1.0
 
 
+def test_a_paired_difference_is_the_mean_of_differences_over_clusters():
+    rng = np.random.default_rng(11)
+    a, b, clusters = rng.normal(size=40), rng.normal(size=40), rng.integers(0, 7, 40)
+    assert paired_difference(a, b, clusters) == mean_interval(a - b, clusters) != mean_interval(a - b)
+    assert win_rate(a, b, clusters) == mean_interval((a > b).astype(float), clusters) != win_rate(a, b)
+
+
 def test_swapping_a_and_b_mirrors_the_interval():
     a, b = np.random.default_rng(5).normal(size=(2, 50))
     there, back = paired_difference(a, b), paired_difference(b, a)

@@ -88,6 +88,7 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     reference = config.reference or names[0]
     found = {name: resolve(model, project) for name, model in zip(names, config.models, strict=True)}
     data = load_dataset(resolve_dataset(project, config.data))
+    _check_judging(config, data)
     frozen = read_plan(Path(config.frozen)) if config.frozen else None
     judging = resolve(config.judge, project) if config.judge and judge is None else None
     manifest = _manifest(project, config, data, {**found, **({"judge": judging} if judging else {})},
@@ -167,12 +168,18 @@ def _graded(config: Evaluate, measured: Sequence[Measured], truth: Score, reward
     return contestants
 
 
-def _judged(judge: Responds, contestants: Sequence[Contestant], focus: str, reference: str, seed: int) -> Judged | None:
-    """What the judge makes of the first response of each to every prompt; None where there is one prompt only."""
+def _check_judging(config: Evaluate, data: Dataset) -> None:
+    """Refuse before anything is sampled what `judge_pairs` would refuse after it."""
+    prompts = len(prompts_of(data.records)[: config.limit or None])
+    if config.judge and prompts < 2:
+        raise ConfigError(f"evaluate.judge needs two prompts or more to compare on; there is {prompts}. Raise limit, or leave the "
+                          "judge out.")
+
+
+def _judged(judge: Responds, contestants: Sequence[Contestant], focus: str, reference: str, seed: int) -> Judged:
+    """What the judge makes of the first response of each to every prompt."""
     ours, theirs = (next(each for each in contestants if each.name == name) for name in (focus, reference))
     firsts = [(ours.samples[ours.rows[prompt][0]], theirs.samples[theirs.rows[prompt][0]]) for prompt in ours.rows]
-    if len(firsts) < 2:
-        return None
     return judge_pairs(judge, [one.prompt.messages for one, _ in firsts], [one.text for one, _ in firsts],
                        [other.text for _, other in firsts], seed)
 
@@ -295,11 +302,21 @@ def table_rows(comparison: Comparison | Mapping[str, Any]) -> tuple[list[str], l
     plain = comparison if isinstance(comparison, Mapping) else comparison.to_json()
     summaries = plain["summaries"]
     parts = list(summaries[0]["parts"])
-    columns = ["model", "truth", "95 %", *parts, "reward", "KL", "tokens", "ended"]
+    columns = ["model", "truth", "95 %", f"against {plain['reference']}", *parts, "reward", "KL", "tokens", "ended"]
     rows = [[each["name"], _number(each["truth"]), f"{each['truth']['low']:.3f}–{each['truth']['high']:.3f}",
+             _against(plain, each["name"]),
              *(_number(each["parts"][part]) for part in parts), _number(each["reward"]), _number(each["kl"]),
              _number(each["tokens"], 1), _number(each["ended"], 2)] for each in summaries]
     return columns, rows
+
+
+def _against(comparison: Mapping[str, Any], name: str) -> str:
+    """The verdict on one of them in truth, against the reference, which stands second in its pairs."""
+    pair = next((each for each in comparison["pairs"] if (each["first"], each["second"]) == (name, comparison["reference"])), None)
+    if pair is None:
+        return "–"
+    truth = pair["truth"]["estimate"]
+    return f"{pair['truth']['verdict'].replace('_', ' ')}, {truth['value']:+.3f} [{truth['low']:+.3f}, {truth['high']:+.3f}]"
 
 
 def _number(estimate: Mapping[str, Any] | None, decimals: int = 3) -> str:

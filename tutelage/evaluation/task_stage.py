@@ -71,6 +71,9 @@ def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, R
     frozen = read_plan(Path(config.frozen)) if config.frozen else None
     manifest = _manifest(config, tasks, sources, dict(zip(names, config.models, strict=True)), frozen)
     if (done := project.made_from(manifest.key)) is not None:
+        if addresses:
+            console.warn(f"{done.ref} is from before: what answers at {', '.join(addresses)} was not asked again. If it is another "
+                         "model now, give another --name.")
         return done
     run = begin_run(project, manifest, config.precision)
     announce(_plan([source.path for source in sources.values()]), run)
