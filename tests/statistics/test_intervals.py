@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tutelage.errors import ShapeError
 from tutelage.statistics import (
@@ -12,6 +13,7 @@ from tutelage.statistics import (
     mean_interval,
     paired_difference,
     share_interval,
+    t_interval,
     wilson_interval,
     win_rate,
 )
@@ -162,6 +164,18 @@ def test_wilson_interval_mirrors_shrinks_and_becomes_the_normal_one():
     assert wilson_interval(0, 5).low == 0.0 < wilson_interval(0, 5).high
     with pytest.raises(ShapeError, match="wanted n >= 1"):
         wilson_interval(3, 2)
+
+
+def test_t_interval_by_hand_and_as_scipy_has_it():
+    # mean 2, s = 1, t at two degrees of freedom 4.302653: 4.302653 / sqrt(3) = 2.484138
+    found = t_interval([1.0, 2.0, 3.0])
+    assert (found.value, found.low, found.high, found.n) == pytest.approx((2.0, 2 - 2.484138, 2 + 2.484138, 3), abs=1e-6)
+    rng = np.random.default_rng(13)
+    for n in range(2, 52):
+        rows = rng.normal(3.0, 2.0, n)
+        theirs = stats.ttest_1samp(rows, 0.0).confidence_interval(0.95)
+        assert (t_interval(rows).low, t_interval(rows).high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    assert math.isnan(t_interval([4.0]).low) and t_interval([4.0]).value == 4.0
 
 
 def test_two_items_by_hand():
