@@ -37,18 +37,21 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--model", default="smollm2-135m-q4")
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--words", type=int, default=12, help="of a choice at most")
+    parser.add_argument("--shots", type=int, nargs="+", default=[0], help="examples shown before each question; one comparison each")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16], help="the peer's batch sizes")
     parser.add_argument("--exact", type=int, default=16, help="items that are scored in fp64 too")
     parser.add_argument("--repeats", type=int, default=1)
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        return _compare(asked, Path(folder))
+        found = {f"{shots} shots": _compare(asked, shots, Path(folder)) for shots in asked.shots}
+    return {"model": asked.model, "choices": CHOICES, "threads": len(os.sched_getaffinity(0)), **found,
+            "versions": {**versions("torch", "transformers"), "lm_eval": _peer_version(asked.peer)}}
 
 
-def _compare(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def _compare(asked: argparse.Namespace, shots: int, folder: Path) -> dict[str, Any]:
     from tutelage.models.load import resolve
 
-    rows = make_items(Path(asked.instructions), asked.items, asked.words)
+    rows = make_items(Path(asked.instructions), asked.items, asked.words, shots)
     items = folder / "items.jsonl"
     items.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     plan = {"items": str(items), "model": str(resolve(asked.model).path), "warm": WARM, "threads": len(os.sched_getaffinity(0))}
@@ -65,13 +68,11 @@ def _compare(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     seconds = {side: statistics.median(each["seconds"] for each in runs) for side, runs in measured.items()}
     scores = {side: runs[0]["scores"] for side, runs in measured.items()}
     fastest = min(value for side, value in seconds.items() if side != "ours")
-    return {"model": asked.model, "items": len(rows), "choices": CHOICES, "threads": plan["threads"], "seconds": seconds,
-            "times_faster_than_its_fastest": fastest / seconds["ours"],
+    return {"items": len(rows), "seconds": seconds, "times_faster_than_its_fastest": fastest / seconds["ours"],
             "largest_difference_nats": {side: _apart(scores["ours"], scores[side]) for side in sides if side != "ours"},
             "largest_difference_from_fp64_nats": {side: _apart(scores[side][:len(truth)], truth) for side in sides},
             "same_choice": {side: _same_choice(scores["ours"], scores[side]) for side in sides if side != "ours"},
-            "tokens": measured["ours"][0]["tokens"], "tokens_without_sharing": measured["ours"][0]["tokens_without_sharing"],
-            "versions": {**versions("torch", "transformers"), "lm_eval": _peer_version(asked.peer)}}
+            "tokens": measured["ours"][0]["tokens"], "tokens_without_sharing": measured["ours"][0]["tokens_without_sharing"]}
 
 
 def _apart(ours: Sequence[float], theirs: Sequence[float]) -> float:
@@ -86,8 +87,8 @@ def _same_choice(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return sum(a == b for a, b in zip(best(ours), best(theirs), strict=True)) * CHOICES / len(ours)
 
 
-def make_items(file: Path, count: int, words: int) -> list[dict[str, Any]]:
-    """`count` items: a question as context, its response and three others as choices."""
+def make_items(file: Path, count: int, words: int, shots: int = 0) -> list[dict[str, Any]]:
+    """`count` items: a question as context, behind `shots` that are answered, its response and three others as choices."""
     from tutelage.data.sources import read_file
 
     rng = random.Random(0)
@@ -97,7 +98,8 @@ def make_items(file: Path, count: int, words: int) -> list[dict[str, Any]]:
     for number in range(count):
         prompt, response = pairs[number % len(pairs)]
         others = list(dict.fromkeys(other for _, other in rng.sample(pairs, 3 * CHOICES) if other != response))[:CHOICES - 1]
-        items.append({"context": f"Question {number + 1}: {prompt}\nAnswer:",
+        shown = "".join(f"Question: {question}\nAnswer: {answer}\n\n" for question, answer in rng.sample(pairs, shots))
+        items.append({"context": f"{shown}Question {number + 1}: {prompt}\nAnswer:",
                       "choices": [f" {each}" for each in (response, *others)]})
     return items
 
