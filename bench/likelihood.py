@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--model", default="smollm2-135m-q4")
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--words", type=int, default=12, help="of a choice at most")
-    parser.add_argument("--shots", type=int, nargs="+", default=[0], help="examples shown before each question; one comparison each")
+    parser.add_argument("--shots", type=int, nargs="+", default=[0], help="examples before each question; one comparison each")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16], help="the peer's batch sizes")
     parser.add_argument("--exact", type=int, default=16, help="items that are scored in fp64 too")
     parser.add_argument("--repeats", type=int, default=1)

@@ -184,9 +184,10 @@ def _tell_report(report: Artifact) -> Mapping[str, Any]:
     comparison, judged = found["comparison"], found["judged"]
     console.table("Held-out prompts, scripted truth", *table_rows(comparison))
     if judged is not None:
-        console.print(f"judged by {judged['judge']}: the last wins {judged['rate']['value']:.1%} [{judged['rate']['low']:.1%}, "
-                      f"{judged['rate']['high']:.1%}] against {comparison['reference']}, p {judged['p']:.3f}; both orders agree in "
-                      f"{judged['consistent']['value']:.1%}, {judged['unreadable']} answers named neither")
+        rate, agree = judged["rate"], judged["consistent"]["value"]
+        console.print(f"judged by {judged['judge']}: the last wins {rate['value']:.1%} [{rate['low']:.1%}, {rate['high']:.1%}] "
+                      f"against {comparison['reference']}, p {judged['p']:.3f}; both orders agree in {agree:.1%}, "
+                      f"{judged['unreadable']} answers named neither")
     for sentence in found["deviations"] or ():
         console.warn(f"departs from its plan: {sentence}")
     console.print(f"report: {report.path / 'report.html'}")

@@ -156,7 +156,8 @@ def test_over_all_of_labels_is_scikit_learns():
 
 
 def test_over_all_of_a_corpus_is_sacrebleus_and_not_the_mean_of_sentences():
-    said, wanted = ["the cat sat on the mat", "a dog ran through the park today"], ["the cat sat on a mat", "a dog ran in the park"]
+    said = ["the cat sat on the mat", "a dog ran through the park today"]
+    wanted = ["the cat sat on a mat", "a dog ran in the park"]
     items = [Item(id=str(at), turns=("q",), answers=(each,)) for at, each in enumerate(wanted)]
     found = over_all(Task(grader="bleu", stop=("###",)), items, [f"{each}### more" for each in said])
     assert found == over_all(Task(grader="chrf", stop=("###",)), items, said)

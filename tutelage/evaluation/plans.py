@@ -32,7 +32,8 @@ def describe(models: Mapping[str, str], prompts: Mapping[str, Mapping[str, Any]]
         prompts: name of each set -> its `sha256`, `metric` and `n`.
         settings: what responses depend on: samples, temperature, seed …
     """
-    sets = {name: {**each, "detectable_at_worst": _at_worst(str(each["metric"]), int(each["n"]))} for name, each in prompts.items()}
+    sets = {name: {**each, "detectable_at_worst": _at_worst(str(each["metric"]), int(each["n"]))}
+            for name, each in prompts.items()}
     plan = {"format": FORMAT, "models": dict(models), "prompts": sets, "settings": dict(settings), "test": TEST, "alpha": ALPHA,
             "stop": STOP}
     return {**plan, "sha256": content_hash(plan)}

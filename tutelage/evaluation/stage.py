@@ -104,17 +104,18 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     comparison = compare(contestants, reference, config.seed)
     if judging is not None:
         judge = Local(judging.path, precision, config.judge)
-    judged = None if judge is None else _judged(judge, contestants, names[-1], reference, config.seed)
+    judged = None if judge is None else _judged(judge, contestants, config.focus, reference, config.seed)
     made = describe_data(config, data, {name: source.content for name, source in found.items()})
     plan = None if frozen is None else (str(frozen["sha256"]), tuple(deviations(frozen, made)))
+    before = names[0] if names[0] != config.focus else reference
     best = next((curve_of(each, config.seed) for each in contestants if each.name == config.best_of), [])
-    facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, names[0], names[-1]),
+    facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, before, config.focus),
              "plan": made, "deviations": None if plan is None else list(plan[1]),
              "judged": None if judged is None else judged.to_json(), "best_of": [plain(each) for each in best]}
     tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
     page = partial(report_from_comparison, comparison, curves_of(project, manifest),
                    side_by_side(contestants, seed=config.seed), tree,
-                   {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}, focus=names[-1],
+                   {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}, focus=config.focus,
                    judged_by=judged_by,
                    notes=limits, plan=plan, judged=judged, frontier=best)
     with project.writing(replace(manifest, facts={
@@ -122,9 +123,9 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
             "samples": {each.name: each.artifact.parent_ref for each in measured}})) as draft:
         (draft / "report.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         (draft / "samples.md").write_text(transcript(contestants), encoding="utf-8")
-        quoted = {"report.json": before_and_after_ids(contestants, names[0], names[-1]),
+        quoted = {"report.json": before_and_after_ids(contestants, before, config.focus),
                   "samples.md": transcript_ids(contestants)}
-        quoted |= _write_pages(draft.path, project, config.models[-1], names[-1], page, people, limits)
+        quoted |= _write_pages(draft.path, project, config.models[names.index(config.focus)], config.focus, page, people, limits)
         (draft / QUOTED).write_text(json.dumps(quoted, indent=0) + "\n", encoding="utf-8")
         write_used(draft.path, _used(project, config, data, measured))
     run.finish()
@@ -172,8 +173,8 @@ def _check_judging(config: Evaluate, data: Dataset) -> None:
     """Refuse before anything is sampled what `judge_pairs` would refuse after it."""
     prompts = len(prompts_of(data.records)[: config.limit or None])
     if config.judge and prompts < 2:
-        raise ConfigError(f"evaluate.judge needs two prompts or more to compare on; there is {prompts}. Raise limit, or leave the "
-                          "judge out.")
+        raise ConfigError(f"evaluate.judge needs two prompts or more to compare on; there is {prompts}. Raise limit, or leave "
+                          "the judge out.")
 
 
 def _judged(judge: Responds, contestants: Sequence[Contestant], focus: str, reference: str, seed: int) -> Judged:
@@ -312,7 +313,8 @@ def table_rows(comparison: Comparison | Mapping[str, Any]) -> tuple[list[str], l
 
 def _against(comparison: Mapping[str, Any], name: str) -> str:
     """The verdict on one of them in truth, against the reference, which stands second in its pairs."""
-    pair = next((each for each in comparison["pairs"] if (each["first"], each["second"]) == (name, comparison["reference"])), None)
+    pair = next((each for each in comparison["pairs"]
+                 if (each["first"], each["second"]) == (name, comparison["reference"])), None)
     if pair is None:
         return "–"
     truth = pair["truth"]["estimate"]

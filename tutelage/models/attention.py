@@ -92,9 +92,14 @@ class Tiles:
         if window is not None or softcap is not None or q.device.type != "cpu":
             return self.whole.attend(layer, q, k, v, scaling, window, softcap)
         scale = q.shape[-1] ** -0.5 if scaling is None else scaling
-        pieces = zip(self.parts, *(_cut(each, self.spans) for each in (q, k, v)), strict=True)
-        return torch.cat([part.attend(layer, *piece, scaling, None, None) if isinstance(part, Segments)
-                          else masked_attention(*(each[0] for each in piece), scale, part)[None] for part, *piece in pieces], dim=2)
+        pieces = []
+        cuts = (_cut(each, self.spans) for each in (q, k, v))
+        for part, queries, keys, values in zip(self.parts, *cuts, strict=True):
+            if isinstance(part, Segments):
+                pieces.append(part.attend(layer, queries, keys, values, scaling, None, None))
+            else:
+                pieces.append(masked_attention(queries[0], keys[0], values[0], scale, part)[None])
+        return torch.cat(pieces, dim=2)
 
 
 def _tiles(bounds: Sequence[int], prefix: Sequence[int]) -> list[tuple[int, int]]:

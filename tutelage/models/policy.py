@@ -154,8 +154,8 @@ class Policy(nn.Module):
 
     def forward(self, batch: TokenBatch, *, logprobs: bool = True, entropy: bool = False, values: bool = False,
                 scores: bool = False, temperature: float = 1.0, plan: AttentionPlan | None = None) -> PolicyOutput:
-        """One forward over all sequences of `batch`; `temperature` divides the logits, as sampling did. `plan` attends in place of
-        `Segments`, where the architecture takes one.
+        """One forward over all sequences of `batch`; `temperature` divides the logits, as sampling did. `plan` attends in place
+        of `Segments`, where the architecture takes one.
         """
         if torch.is_grad_enabled() and is_measuring():
             count(flops=training_flops(self, batch, head=logprobs or entropy))

@@ -98,6 +98,10 @@ def test_the_other_way_round_is_the_mirror():
 def test_who_always_wins_has_a_finite_strength():
     found = length_controlled_win_rate([1.0] * 20, list(range(20)), [0] * 20)
     assert np.isfinite(found.quality) and 0.9 < found.rate.value < 1.0
+    # and an interval as wide as that of twenty wins, not one of no width; so have twenty ties
+    assert found.rate.low == wilson_interval(20, 20).low and found.rate.high == 1.0
+    tied = length_controlled_win_rate([0.5] * 20, list(range(20)), [0] * 20).rate
+    assert (tied.low, tied.high) == (wilson_interval(10, 20).low, wilson_interval(10, 20).high)
 
 
 @pytest.mark.parametrize(("wins", "own", "other"), [

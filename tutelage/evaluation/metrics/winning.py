@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tutelage.errors import DataError
-from tutelage.statistics.intervals import CONFIDENCE, Estimate
+from tutelage.statistics.intervals import CONFIDENCE, Estimate, wilson_interval
 
 RIDGE = 1e-3             # keeps coefficients finite where one side always wins
 STEPS = 100              # of Newton's method; it needs a handful
@@ -55,11 +55,16 @@ def length_controlled_win_rate(wins: ArrayLike, lengths: ArrayLike, other_length
     if not (np.isfinite([won, own, other]).all() and won.min() >= 0 and won.max() <= 1):
         raise DataError("wins must be 0 to 1 and lengths finite numbers.")
     quality, length = fit(won[None], _longer(own[None], other[None]), ridge)[0]
-    rows = np.random.default_rng(seed).integers(0, len(won), (_DRAWS, len(won)))
-    drawn = fit(won[rows], _longer(own[rows], other[rows]), ridge)[:, 0]
-    tail = (1 - CONFIDENCE) / 2
-    low, high = (float(_sigma(bound)) for bound in np.quantile(drawn, [tail, 1 - tail]))
-    return LengthControlled(Estimate(float(_sigma(quality)), low, high, len(won)), float(quality), float(length))
+    rate = float(_sigma(quality))
+    if np.ptp(won) == 0:      # every draw would be the same: an interval of hardly any width, however few the prompts
+        plain = wilson_interval(float(won.sum()), len(won))
+        low, high = min(plain.low, rate), max(plain.high, rate)
+    else:
+        rows = np.random.default_rng(seed).integers(0, len(won), (_DRAWS, len(won)))
+        drawn = fit(won[rows], _longer(own[rows], other[rows]), ridge)[:, 0]
+        tail = (1 - CONFIDENCE) / 2
+        low, high = (float(_sigma(bound)) for bound in np.quantile(drawn, [tail, 1 - tail]))
+    return LengthControlled(Estimate(rate, low, high, len(won)), float(quality), float(length))
 
 
 def _longer(own: NDArray, other: NDArray) -> NDArray:
