@@ -33,6 +33,7 @@ DOCUMENTED_BATCH = 8              # per_device_train_batch_size of transformers'
 WARM_UP = 2                       # steps
 LONGEST = {"sft": 512, "lora": 512, "dpo": 1024, "reward": 1024}
 TUNED_TOKENS = 2048               # of SFT, in one packed step
+MICRO_TOKENS = 2048               # of ours, at once in memory
 TUNED_PAIRS = 4
 RATES = {"sft": 2e-5, "lora": 2e-4, "dpo": 1e-6, "reward": 1e-4}
 RANK = 16
@@ -138,7 +139,8 @@ def planned(work: str, asked: argparse.Namespace, tuned: bool) -> dict[str, Any]
         raise ValueError(f"{len(rows)} rows within {LONGEST[work]} tokens fill {len(steps)} steps; wanted {wanted}.")
     steps = steps[:wanted]
     return {"work": work, "tuned": tuned, "model": str(path), "rows": rows, "steps": steps, "lr": RATES[work],
-            "batch": len(steps[0]), "rank": RANK if work == "lora" else 0}
+            "batch": len(steps[0]), "rank": RANK if work == "lora" else 0,
+            "checkpointing": work == "reward" and not tuned}      # as the peer of itself
 
 
 def _row(template: Any, record: Any) -> dict[str, Any]:
@@ -178,11 +180,13 @@ class Ours:
                              adapter=Adapter(rank=asked["rank"]) if asked["rank"] else None)
         if asked["work"] == "reward":
             freeze_language_head(policy)
+        if asked["checkpointing"]:
+            policy.checkpoint_blocks()
         self.policy, self.task = policy, _task(asked, policy)
         self.lanes = Lanes(policy, lanes or lanes_here(policy.device))
         self.masters = Masters(policy, Optimizer(lr=asked["lr"], warmup_fraction=0.0, schedule="constant"), len(asked["steps"]),
                                self.lanes)
-        self.steps = [micro_batches(step, self.task.lengths, TUNED_TOKENS, self.lanes.count, self.task.opening)
+        self.steps = [micro_batches(step, self.task.lengths, MICRO_TOKENS, self.lanes.count, self.task.opening)
                       for step in asked["steps"]]
         began = time.perf_counter()
         if asked["work"] == "dpo":

@@ -102,8 +102,10 @@ class PreparedDPO(DPOTrainer):
 def _reward(asked: dict[str, Any], settings: dict[str, Any], tokenizer: Any, adapter: Any) -> Any:
     data = Dataset.from_list([{"chosen_ids": row["prompt"] + row["chosen"], "rejected_ids": row["prompt"] + row["rejected"]}
                               for row in _rows(asked)])
-    return RewardTrainer(asked["model"], args=RewardConfig(**settings), train_dataset=data, processing_class=tokenizer,
-                         peft_config=adapter)
+    trainer = RewardTrainer(asked["model"], args=RewardConfig(**settings), train_dataset=data, processing_class=tokenizer,
+                            peft_config=adapter)
+    torch.nn.init.zeros_(trainer.model.score.weight)      # as our head begins, so that first losses can be compared
+    return trainer
 
 
 def _peak() -> int:

@@ -25,9 +25,9 @@ from tutelage.rewards.config import RewardModel
 from tutelage.rl.config import RL, Algorithm
 from tutelage.synthesis.config import Generate
 from tutelage.toml import plain_to_toml
-from tutelage.tuning.config import SFT, Preferences
+from tutelage.tuning.config import SFT, Classify, Preferences, Pretrain
 
-STAGES: dict[str, type] = {"sft": SFT, "dpo": Preferences, "reward": RewardModel, "sample": Sample, "rl": RL,
+STAGES: dict[str, type] = {"pretrain": Pretrain, "sft": SFT, "classify": Classify, "dpo": Preferences, "reward": RewardModel, "sample": Sample, "rl": RL,
                            "evaluate": Evaluate, "data generate": Generate}
 MAY_BE_BELOW_ZERO = ("seed", "target")
 WRONG_TYPES = (True, 7, 0.5, "words", [], ["words"], [0.5, "words"], {}, {"words": 1})

@@ -19,7 +19,7 @@ from tutelage.models.tiny import tiny_model, tiny_tokenizer
 from tutelage.rewards.model import SCALE_FILE as REWARD_SCALE_FILE
 from tutelage.rl.critic import SCALE_FILE, Critic, load_critic
 from tutelage.rl.presets import PRESETS
-from tutelage.rl.trainer import PolicyTrainer
+from tutelage.rl.trainer import PolicyTrainer, _fields
 from tutelage.training.config import Optimizer
 from tutelage.training.optimizer import Masters
 
@@ -66,13 +66,35 @@ def test_it_learns_its_squared_error_and_the_policy_none_of_it(separate: Any, tr
     scale = max(float(value.abs().max()) for value in wanted.values())
     for name, value in got.items():
         assert torch.allclose(value, wanted[name], rtol=0, atol=1e-4 * scale), name
-    assert told["train/value_loss"] == pytest.approx(float(errors.square().mean()) / 2, rel=1e-4)
-    assert told["train/value_squared_error"] == pytest.approx(float(errors.square().mean()), rel=1e-4)
+    assert told["train/value_loss"] == pytest.approx(float(errors.detach().square().mean()) / 2, rel=1e-4)
+    assert told["train/value_squared_error"] == pytest.approx(float(errors.detach().square().mean()), rel=1e-4)
     assert {"train/critic_grad_norm", "train/critic_lr", "train/policy_loss"} <= set(told)
     again = separate(value_clip=None, vf_coef=9.0)      # the weight of a critic on the trunk says nothing here
     again.step(samples, scores(samples))
     for name, value in gradient(again).items():
         assert torch.equal(value, gradient(fast)[name]), name
+
+
+def test_its_error_is_clipped_around_the_values_of_the_rollout(separate: Any, draw: Any, scores: Any) -> None:
+    fast = separate(value_clip=0.01)
+    samples = draw(fast.policy)
+    packs = fast._pack(samples)
+    rollout = fast._rollout(samples, scores(samples), packs)
+    _, returns = fast.credit(rollout, fast.kl_coef)
+    critic = fast.critic.masters.lanes.policies[0]
+    with torch.no_grad():
+        for value in critic.parameters():
+            value.add_(0.05)
+    batches = [_fields(pack, {"values": rollout.values, "returns": returns}, 0.0, 0.0) for pack in packs]
+    found = sum(float(term.loss.sum) for batch in batches for term in fast.critic.objective.terms(critic, batch))
+    mask = rollout.response_mask
+    now = torch.zeros_like(rollout.values)
+    for row, sample in enumerate(samples):
+        now[row, :len(sample.response_ids)] = Plain(critic).read(sample)[1].detach()
+    near = rollout.values + (now - rollout.values).clamp(-0.01, 0.01)
+    free, held = ((each - returns).square()[mask] / 2 for each in (now, near))
+    assert found == pytest.approx(float(torch.maximum(free, held).sum()), rel=1e-4)
+    assert bool((held > free).any()) and bool((free > held).any())
 
 
 def test_while_it_warms_up_the_policy_stays_as_it_is_to_the_bit(separate: Any, draw: Any, scores: Any) -> None:

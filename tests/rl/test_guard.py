@@ -192,7 +192,8 @@ def test_a_guarded_run_that_was_interrupted_ends_in_the_same_weights(
         monkeypatch: pytest.MonkeyPatch, interval_s: float, action: Any) -> None:
     _, budget, past = drift
     settings = config(guard=Guarding(**{**NONE, "action": action, "window": 1, "every": 2, "kl": budget}))
-    wanted = rl(Project.init(tmp_path / "other"), settings, CallableReward(evens), {})
+    other = Project.init(tmp_path / "other")
+    wanted = rl(other, settings, CallableReward(evens), {})
     monkeypatch.setattr("tutelage.runs.steps.CHECKPOINT_INTERVAL_S", interval_s)
     for dies_at in (2, past + 2):
         calls = [0]
@@ -209,6 +210,8 @@ def test_a_guarded_run_that_was_interrupted_ends_in_the_same_weights(
             continue
     made = rl(project, settings, CallableReward(evens), {})
     assert weights(made) == weights(wanted) and made.manifest.facts == wanted.manifest.facts
+    told, others = ([(line["train/lr"], line["guard/rollbacks"]) for line in metrics_of(each)] for each in (project, other))
+    assert told == others
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from tutelage.records import Document, Instruction
 from tutelage.rl.mixing import Mixture, rendered
 from tutelage.rl.presets import PRESETS
 from tutelage.rl.trainer import PolicyTrainer
+from tutelage.training.loop import MicroBatch
 
 Build = Callable[..., PolicyTrainer]
 
@@ -66,6 +67,28 @@ def test_where_no_scores_differ_the_text_is_learned(trainer: Build, draw: Any, t
     samples = draw(fast.policy)
     told = [fast.step(samples, [0.0] * len(samples))["train/ptx_loss"] for _ in range(6)]
     assert fast.masters.steps_done == 6 and told[-1] < told[0]
+
+
+class Asked(Mixture):
+    """Remembers which updates' text was asked for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.updates: list[int] = []
+
+    def batches(self, update: int) -> list[MicroBatch]:
+        self.updates.append(update)
+        return super().batches(update)
+
+
+def test_each_update_has_the_text_of_its_number(trainer: Build, draw: Any, scores: Any, template: ChatTemplate,
+                                                text: Dataset) -> None:
+    asked = Asked(rendered(text, template, 100)[0], 60, 1000, lanes=1, share=True, seed=3)
+    fast = trainer(replace(PRESETS["ppo"], ptx_coef=0.7, epochs=2), mixture=asked)
+    for _ in range(2):
+        samples = draw(fast.policy)
+        fast.step(samples, scores(samples))
+    assert asked.updates == list(range(fast.masters.steps_done)) and fast.masters.steps_done >= 4
 
 
 def test_the_text_of_an_update_is_a_pure_function_of_its_number(template: ChatTemplate, text: Dataset) -> None:

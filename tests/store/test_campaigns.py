@@ -19,6 +19,16 @@ def test_a_campaign_comes_back_as_it_was_made(store: Store) -> None:
         store.campaigns.create("rate", "rating", terms, "ada", NOW)
 
 
+def test_a_campaign_comes_with_all_of_its_items_or_not_at_all(store: Store) -> None:
+    store.add_samples([a_sample("s1"), a_sample("s2")])
+    good, bad = NewItem(prompt=a_prompt(), samples=("s1", "s2")), NewItem(prompt=a_prompt(), samples=("s1", "s9"))
+    with pytest.raises(StoreError, match="does not hold"):
+        store.campaigns.create("both", "comparison", Terms(), "ada", NOW, asks=[good, bad])
+    assert store.campaigns.all() == [] and list(store.audit.lines()) == []
+    made = store.campaigns.create("both", "comparison", Terms(), "ada", NOW, asks=[good])
+    assert made.state == "open" and [item.samples for item in store.campaigns.items(made.id)] == [("s1", "s2")]
+
+
 def test_changed_terms_are_a_new_version_and_what_was_asked_stays_as_it_was_asked(store: Store) -> None:
     campaign = a_campaign(store, settings={"aspects": ["helpful"]})
     held = next_tasks(store, "ada", campaign)[0]

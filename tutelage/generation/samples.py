@@ -21,7 +21,7 @@ def load_samples(artifact: Artifact) -> list[Sample]:
     try:
         with open(artifact.path / SAMPLES_FILE, encoding="utf-8") as file:
             return [Sample.from_json(json.loads(line)) for line in file]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{artifact.ref} holds no samples that can be read: {error}.") from None
 
 

@@ -183,7 +183,8 @@ class RL:
         if self.look_every < 0:
             raise ConfigError(f"rl: look_every {self.look_every} must be >= 0; 0 is never.")
         if self.reward_weight and len(self.reward_weight) != len(self.reward):
-            raise ConfigError(f"rl: {len(self.reward_weight)} weights for {len(self.reward)} rewards; wanted one each, or none.")
+            raise ConfigError(f"rl: reward_weight has {len(self.reward_weight)} numbers for {len(self.reward)} rewards; wanted one "
+                              "each, or none.")
         if self.temperature <= 0 or self.missing_end_penalty < 0 or self.reward_clip <= 0:
             raise ConfigError("rl: temperature and reward_clip must be > 0, missing_end_penalty >= 0.")
         rates = [each for each in (self.last_temperature, self.critic_lr) if each is not None]

@@ -59,25 +59,26 @@ class Campaigns:
             return {row["language"]: row["text"] for row in connection.execute(query).mappings()}
 
     def create(self, name: str, kind: str, terms: Terms, by: str | None, now: float, seed: int = 0,
-               state: CampaignState = "open") -> Campaign:
-        """A new campaign.
+               asks: Iterable[NewItem] = ()) -> Campaign:
+        """A new campaign, open, with its first items: all of it is there, or nothing.
 
         Raises:
-            StoreError: if the name is empty or taken, or the terms make no sense.
+            StoreError: if the name is empty or taken, the terms make no sense, or an item cannot be asked (see `add_items`).
         """
         if not name.strip() or not 0 <= seed < 2**31:
             raise StoreError(f"a campaign needs a name and a seed from 0 to 2**31 - 1; got {name!r} and {seed}.")
         id = record_id("campaign", name)
         row = {"id": id, "name": name, "kind": kind, "terms": _terms_json(terms), "version": 1,
-               "overlap": terms.overlap, "state": state, "seed": seed, "created_by": by, "created_at": now}
+               "overlap": terms.overlap, "state": "open", "seed": seed, "created_by": by, "created_at": now}
         with self._database.writing() as connection:
             if connection.execute(select(campaigns.c.id).where(campaigns.c.name == name)).first():
                 raise StoreError(f"there is a campaign {name!r} already. Choose another name.")
             _check_terms(connection, terms)
             connection.execute(insert(campaigns), [row])
             _keep_version(connection, id, 1, terms, by, now)
+            _put_items(connection, id, asks)
             write_line(connection, now, by, "campaign.create", [id])
-        return Campaign(id=id, name=name, kind=kind, terms=terms, state=state, seed=seed, created_by=by or "")
+        return Campaign(id=id, name=name, kind=kind, terms=terms, state="open", seed=seed, created_by=by or "")
 
     def revise(self, campaign: str, terms: Terms, by: str | None, now: float) -> Campaign:
         """Change the terms. What is with people already stays with them as it was asked.
@@ -131,22 +132,9 @@ class Campaigns:
         Raises:
             StoreError: if the campaign or a sample is unknown, or a sample answers another prompt. Nothing is kept then.
         """
-        wanted = list(new)
         with self._database.writing() as connection:
             find_campaign(connection, campaign)
-            by_id = {_item_id(campaign, item): item for item in wanted}
-            known = admission.rows_by(connection, items.c.id, by_id)
-            fresh = {id: item for id, item in by_id.items() if id not in known}
-            _check_shown(connection, fresh.values())
-            admission.insert_missing(connection, prompts.c.hash, [rows.prompt_row(item.prompt) for item in fresh.values()])
-            last = connection.execute(select(func.max(items.c.position)).where(items.c.campaign_id == campaign)).scalar()
-            start = 0 if last is None else last + 1
-            admission.insert_all(connection, items, [_item_row(campaign, id, start + offset, item)
-                                                     for offset, (id, item) in enumerate(fresh.items())])
-            admission.insert_all(connection, item_samples, [
-                {"item_id": id, "position": place, "sample_id": sample}
-                for id, item in fresh.items() for place, sample in enumerate(item.samples)])
-        return len(fresh)
+            return _put_items(connection, campaign, new)
 
     def items(self, campaign: str) -> Iterator[Item]:
         """The campaign's items in the order they were added, read as they are asked for."""
@@ -224,6 +212,22 @@ def _keep_version(connection: Connection, id: str, version: int, terms: Terms, b
 def _campaign(row: Mapping[Any, Any]) -> Campaign:
     return Campaign(id=row["id"], name=row["name"], kind=row["kind"], terms=terms_from_json(row["terms"]),
                     state=row["state"], version=row["version"], seed=row["seed"], created_by=row["created_by"] or "")
+
+
+def _put_items(connection: Connection, campaign: str, new: Iterable[NewItem]) -> int:
+    by_id = {_item_id(campaign, item): item for item in new}
+    known = admission.rows_by(connection, items.c.id, by_id)
+    fresh = {id: item for id, item in by_id.items() if id not in known}
+    _check_shown(connection, fresh.values())
+    admission.insert_missing(connection, prompts.c.hash, [rows.prompt_row(item.prompt) for item in fresh.values()])
+    last = connection.execute(select(func.max(items.c.position)).where(items.c.campaign_id == campaign)).scalar()
+    start = 0 if last is None else last + 1
+    admission.insert_all(connection, items, [_item_row(campaign, id, start + offset, item)
+                                             for offset, (id, item) in enumerate(fresh.items())])
+    admission.insert_all(connection, item_samples, [
+        {"item_id": id, "position": place, "sample_id": sample}
+        for id, item in fresh.items() for place, sample in enumerate(item.samples)])
+    return len(fresh)
 
 
 def _item_id(campaign: str, item: NewItem) -> str:

@@ -107,7 +107,7 @@ def check_drawing(draft: Draft) -> None:
 
 
 def create(store: Store, project: Project, draft: Draft, lead: str, now: float) -> Campaign:
-    """The campaign with its items; paused until all of them are in, so that nobody is asked half of it.
+    """The campaign with its items, open: all of it is there, or nothing.
 
     Raises:
         DataError, ArtifactError, StoreError: if a field makes no sense, or the sources hold nothing to ask.
@@ -125,10 +125,7 @@ def create(store: Store, project: Project, draft: Draft, lead: str, now: float) 
     terms = replace(_terms(draft, settings), guideline=_guideline(store, draft, lead, now))
     shown = {id for item in new for id in item.samples}
     store.add_samples(sample for sample in samples if sample.id in shown)
-    campaign = store.campaigns.create(draft.name, kind.NAME, terms, lead, now, seed, state="paused")
-    store.campaigns.add_items(campaign.id, new)
-    store.campaigns.set_state(campaign.id, "open", lead, now)
-    return replace(campaign, state="open")
+    return store.campaigns.create(draft.name, kind.NAME, terms, lead, now, seed, asks=new)
 
 
 def _settings(draft: Draft) -> dict[str, Any]:
