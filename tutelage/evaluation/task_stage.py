@@ -105,8 +105,9 @@ def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, R
         tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
         quoted = {}
         for language in LANGUAGES:
-            report = report_from_board(found, examined, tasks, leaks, focus=config.focus, language=language, lineage=tree,
-                                       plan=plan, facts={"evaluation": to_plain(config), "circumstances": dict(run.circumstances)})
+            report = report_from_board(
+                found, examined, tasks, leaks, focus=config.focus, language=language, lineage=tree, plan=plan,
+                facts={"evaluation": to_plain(config), "circumstances": dict(run.circumstances)})
             page = "report.html" if language == "en" else f"report.{language}.html"
             (draft / page).write_text(render_html(report), encoding="utf-8")
             quoted[page] = list(report.quoted)
