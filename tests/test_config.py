@@ -214,6 +214,10 @@ def test_the_file_among_arguments_stands_for_itself() -> None:
     assert split_toml(["--data", "d.toml"]) == (None, ["--data", "d.toml"])
     assert split_toml(["--lr=1", "c.toml"]) == (Path("c.toml"), ["--lr=1"])
     assert split_toml([]) == (None, [])
+    many = ["--tasks", "a.toml", "b.jsonl", "c.toml", "--lr", "1"]
+    assert split_toml(many, {"tasks"}) == (None, many)
+    assert split_toml([*many, "d.toml"], {"tasks"}) == (Path("d.toml"), many)
+    assert split_toml(["d.toml", *many], {"tasks"}) == (Path("d.toml"), many)
 
 
 def test_comments_beside_and_above_are_the_help() -> None:

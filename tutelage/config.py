@@ -19,7 +19,7 @@ import math
 import textwrap
 import tomllib
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -227,7 +227,7 @@ def load(config_type: type[Config], *, toml: Path | None = None, arguments: Sequ
     import tyro
 
     if toml is None:
-        toml, arguments = split_toml(arguments)
+        toml, arguments = split_toml(arguments, _several(config_type))
     given = _checked(config_type, defaults or {})
     if toml is not None:
         try:
@@ -242,13 +242,24 @@ def load(config_type: type[Config], *, toml: Path | None = None, arguments: Sequ
     return from_plain(config_type, {**plain, "seed": seed} if seed is not None and "seed" in plain else plain)
 
 
-def split_toml(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """The CONFIG.toml among `arguments`, if any, and the rest. A word right after an option belongs to the option."""
+def split_toml(arguments: Sequence[str], several: Collection[str] = ()) -> tuple[Path | None, list[str]]:
+    """The CONFIG.toml among `arguments`, if any, and the rest. A word right after an option belongs to the option, and so do
+    all words up to the next where the option is one of `several`, which take more values than one.
+    """
+    option, at = "", 0      # the last option, and its place
     for i, word in enumerate(arguments):
-        follows_option = i > 0 and arguments[i - 1].startswith("--") and "=" not in arguments[i - 1]
-        if word.endswith(".toml") and not word.startswith("-") and not follows_option:
-            return Path(word), [*arguments[:i], *arguments[i + 1:]]
+        if word.startswith("--"):
+            option, at = word, i
+        elif word.endswith(".toml") and not word.startswith("-"):
+            takes = option and "=" not in option and (i == at + 1 or option[2:].replace("-", "_") in several)
+            if not takes:
+                return Path(word), [*arguments[:i], *arguments[i + 1:]]
     return None, list(arguments)
+
+
+def _several(config_type: Any) -> set[str]:
+    """Keys whose option takes several values."""
+    return {field.name for field, hint in _fields(config_type) if get_origin(hint) is tuple}
 
 
 def _mirror(config_type: Any, given: Mapping[str, Any]) -> type[Any]:

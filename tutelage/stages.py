@@ -165,9 +165,9 @@ def _freeze(project: Project, settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
     plan = api.freeze_evaluation(project, **settings)
     for name, each in plan["prompts"].items():
-        console.print(f"{name}: {each['n']} prompts, {each['metric']}; a difference of {each['detectable_at_worst']:.3f} "
-                      f"shows 4 times "
-                      "in 5, however much models differ from prompt to prompt" if each["n"] > 1 else f"{name}: one prompt")
+        effect = each["detectable_at_worst"]
+        console.print(f"{name}: n {each['n']}, {each['metric']}" + ("" if effect is None else (
+            f"; a difference of {effect:.3f} shows 4 times in 5, however much models differ from prompt to prompt")))
     console.print(f"frozen as {settings['freeze']}, sha256 {plan['sha256']}; run it with --frozen {settings['freeze']}")
     return {"plan": plan}
 
@@ -183,14 +183,21 @@ def _tell_report(report: Artifact) -> Mapping[str, Any]:
             console.warn(f"departs from its plan: {sentence}")
         console.print(f"report: {report.path / 'report.html'}")
         return {**made(report), **{key: found[key] for key in ("board", "contamination", "deviations", "groups")}}
-    comparison = found["comparison"]
+    comparison, judged, human = found["comparison"], found["judged"], found["human"]
     console.table("Held-out prompts, scripted truth", *table_rows(comparison))
-    if (human := found.get("human")) is not None:
+    if judged is not None:
+        rate, agree = judged["rate"], judged["consistent"]["value"]
+        console.print(f"judged by {judged['judge']}: the last wins {rate['value']:.1%} [{rate['low']:.1%}, {rate['high']:.1%}] "
+                      f"against {comparison['reference']}, p {judged['p']:.3f}; both orders agree in {agree:.1%}, "
+                      f"{judged['unreadable']} answers named neither")
+    if human is not None:
         rate = human["rate"]
         console.print(f"{human['votes']} votes of people: win rate {rate['value']:.3f} [{rate['low']:.3f}, {rate['high']:.3f}], "
                       f"{human['win']['verdict']}")
+    for sentence in found["deviations"] or ():
+        console.warn(f"departs from its plan: {sentence}")
     console.print(f"report: {report.path / 'report.html'}")
-    return {**made(report), "comparison": comparison, "human": human}
+    return {**made(report), **{key: found[key] for key in ("comparison", "judged", "human", "deviations")}}
 
 
 def _tell_reward_report(report: Artifact) -> Mapping[str, Any]:

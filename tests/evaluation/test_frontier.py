@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,16 @@ def test_over_optimisation_is_the_step_at_which_truth_falls_while_reward_rises(c
     assert [(each.before, each.after, each.measure) for each in found] == [("early", "late", "truth")]
     assert overoptimised(compare(policies(contestant, (0.2, 0.4, 0.6)), "base")) == []
     assert overoptimised(compare(policies(contestant, (0.4, 0.4, 0.4), apart=0.0), "base")) == []
+
+
+def test_a_fall_that_was_not_shown_and_a_reward_that_did_not_rise_are_no_over_optimisation(contestant):
+    # truth and win rate fall a little, as chance has it
+    seen = compare(policies(contestant, (0.4, 0.35, 0.3), apart=0.2), "base")
+    assert seen.pair("late", "base").truth.estimate.value < 0 and seen.pair("late", "base").length_controlled.rate.value < 0.5
+    assert ("base", "late") not in [(each.before, each.after) for each in overoptimised(seen)]
+    rng = random.Random(4)
+    level = [replace(each, reward=[rng.gauss(0, 1) for _ in range(40)]) for each in policies(contestant, (0.6, 0.4, 0.2))]
+    assert compare(level, "base").pair("late", "base").truth.verdict == "worse" and overoptimised(compare(level, "base")) == []
 
 
 def test_self_bleu_is_one_for_sameness_and_none_without_company():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tutelage.errors import DataError
 from tutelage.evaluation.judge import judge_pairs, read, request
 from tutelage.messages import Message
+from tutelage.statistics import wilson_interval
 
 PROMPTS = [(Message.of("user", f"Question {number}?"),) for number in range(40)]
 
@@ -55,12 +58,15 @@ def test_the_other_way_round_is_the_mirror():
 def test_a_judge_that_always_names_the_first_says_nothing():
     found = judged(lambda a, b: "A")
     assert found.rate.value == 0.5 and set(found.wins) == {0.5} and found.p == 1.0
-    assert found.first_shown.value == 1.0 and found.consistent.value == 0.0
+    assert found.first_shown == wilson_interval(40, 40) and found.consistent == wilson_interval(0, 40)     # 40 prompts, not 80
 
 
 def test_a_judge_that_says_nothing_is_counted():
     found = judged(lambda a, b: "Hard to say.")
-    assert found.unreadable == 80 and found.rate.value == 0.5 and found.first_shown.value == 0.5
+    assert found.unreadable == 80 and found.rate.value == 0.5 and found.consistent.value == 0.0
+    # nothing was decided, so nothing is known of its leaning: not "50 %, for certain"
+    assert math.isnan(found.first_shown.value) and found.first_shown.n == 0
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["first_shown"]["value"] is None
 
 
 def test_both_orders_are_asked_for_every_pair():

@@ -12,6 +12,7 @@ from tutelage.errors import DataError
 from tutelage.evaluation.board import board, recipes_of
 from tutelage.evaluation.contamination import contamination, texts_of
 from tutelage.evaluation.examine import Examined
+from tutelage.evaluation.graders import BITS
 from tutelage.evaluation.plans import describe, deviations, read_plan, write_plan
 from tutelage.messages import Message
 from tutelage.records import Document, Instruction
@@ -24,6 +25,8 @@ def test_a_plan_is_read_as_it_was_frozen(tmp_path):
     write_plan(tmp_path / "plan.json", plan)
     assert read_plan(tmp_path / "plan.json") == plan and deviations(plan, plan) == []
     assert plan["prompts"]["quiz"]["detectable_at_worst"] == pytest.approx(0.283, abs=0.002)     # 2.83 / sqrt(100)
+    bits = describe({}, {"prose": {"sha256": "a" * 64, "metric": BITS, "n": 100}}, {})      # without bounds nothing can be said
+    assert bits["prompts"]["prose"]["detectable_at_worst"] is None
     with pytest.raises(DataError, match="not written over"):
         write_plan(tmp_path / "plan.json", plan)
 

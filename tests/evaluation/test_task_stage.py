@@ -77,6 +77,11 @@ def test_a_model_against_itself_is_tied_on_everything(project, asked):
             assert all(pair["estimate"]["value"] == 0 for pair in task["pairs"])
 
 
+def test_the_reference_may_stand_last(project, asked):
+    report = api.evaluate(project, **{**asked, "reference": "new", "tasks": asked["tasks"][:1]})
+    assert "base against new on 1 tasks" in (report.path / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_kill_between_tasks_loses_nothing_and_changes_nothing(project, asked, monkeypatch, tmp_path):
     whole = json.loads((api.evaluate(project, **asked).path / "report.json").read_text())
     real, calls = examining.examine, []

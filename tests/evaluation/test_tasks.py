@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from sacrebleu.metrics import BLEU, CHRF
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from tutelage.config import load
 from tutelage.errors import ConfigError, DataError
-from tutelage.evaluation.config import Task
-from tutelage.evaluation.graders import cut, grade, metrics_of, named_label
+from tutelage.evaluation.config import Evaluate, Task
+from tutelage.evaluation.graders import cut, grade, metrics_of, named_label, over_all
 from tutelage.evaluation.tasks import Item, load_task
 
 
@@ -130,3 +133,39 @@ def test_a_label_stands_inside_chinese_and_the_longer_of_two_wins():
 
 def test_a_response_is_cut_where_the_task_says():
     assert cut("Paris\nQuestion: next", ("\nQuestion:", "###")) == "Paris" and cut("Paris", ("#", "")) == "Paris"
+
+
+def test_several_task_files_on_the_command_line_are_all_tasks(tmp_path):
+    """A head is TOML, and so is a CONFIG.toml: what stands behind --tasks is never taken for one."""
+    (tmp_path / "config.toml").write_text("limit = 3\n")
+    config = load(Evaluate, arguments=[str(tmp_path / "config.toml"), "--tasks", "a.toml", "b.jsonl", "c.toml", "--seed", "1"],
+                  program="tutelage evaluate")
+    assert (config.tasks, config.limit, config.seed) == (("a.toml", "b.jsonl", "c.toml"), 3, 1)
+
+
+def test_over_all_of_labels_is_scikit_learns():
+    labels = ("good", "bad", "level")
+    wanted = ["good", "good", "bad", "bad", "bad", "level", "level", "good"]
+    said = ["Good.", "bad, not good", "bad", "BAD!", "no idea", "level", "good", "bad"]
+    items = [Item(id=str(at), turns=("q",), answers=(answer,)) for at, answer in enumerate(wanted)]
+    found = over_all(Task(grader="label", labels=labels), items, said)
+    named = [named_label(each, labels) for each in said]
+    theirs = precision_recall_fscore_support(wanted, named, labels=labels, average="macro", zero_division=0)
+    assert (found["precision"], found["recall"], found["F1"]) == pytest.approx(theirs[:3], abs=1e-9)
+    matrix = confusion_matrix(wanted, named, labels=[*labels, ""])[:3]
+    assert [list(row.values()) for row in found["confusion"].values()] == matrix.tolist()
+    both = over_all(Task(grader="label", labels=labels), [Item(id="i", turns=("q",), answers=("good", "level"))], ["level"])
+    assert both["confusion"]["level"]["level"] == 1 and both["classes"]["level"]["f1"] == 1.0
+
+
+def test_over_all_of_a_corpus_is_sacrebleus_and_not_the_mean_of_sentences():
+    said = ["the cat sat on the mat", "a dog ran through the park today"]
+    wanted = ["the cat sat on a mat", "a dog ran in the park"]
+    items = [Item(id=str(at), turns=("q",), answers=(each,)) for at, each in enumerate(wanted)]
+    found = over_all(Task(grader="bleu", stop=("###",)), items, [f"{each}### more" for each in said])
+    assert found == over_all(Task(grader="chrf", stop=("###",)), items, said)
+    assert found["corpus BLEU"] == pytest.approx(BLEU().corpus_score(said, [wanted]).score / 100, abs=1e-9)
+    assert found["corpus chrF"] == pytest.approx(CHRF().corpus_score(said, [wanted]).score / 100, abs=1e-9)
+    means = [grade(Task(grader="bleu"), item, each)["BLEU"] for item, each in zip(items, said, strict=True)]
+    assert abs(found["corpus BLEU"] - sum(means) / 2) > 0.01
+    assert over_all(Task(), items, said) == {}

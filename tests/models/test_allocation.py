@@ -11,9 +11,8 @@ import pytest
 PROGRAM = """
 import ctypes, threading
 import {module}
-import torch
 held = []
-workers = [threading.Thread(target=lambda: held.append([torch.ones(1000) for _ in range(1000)])) for _ in range(3)]
+workers = [threading.Thread(target=lambda: held.append([bytes(1000) for _ in range(1000)])) for _ in range(3)]
 for worker in workers: worker.start()
 for worker in workers: worker.join()
 libc = ctypes.CDLL(None)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tutelage.batch import TokenBatch
 from tutelage.errors import ModelError
+from tutelage.models import attention
 from tutelage.models.policy import TESTED, Policy
 from tutelage.models.tiny import tiny_model
 
@@ -127,6 +128,29 @@ def test_a_shared_prompt_changes_neither_outputs_nor_gradients(architecture: str
     for name, wanted in results[1][1].items():
         if wanted is not None:
             torch.testing.assert_close(results[0][1][name], wanted, atol=2e-5 * float(wanted.abs().max()), rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("tile", [1, 12, 40, 10_000])
+@pytest.mark.parametrize("architecture", ["llama", "gemma2", "mistral", "gpt2", "granite"])
+def test_tiles_of_short_segments_give_the_same(architecture: str, tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Families of a shared prompt beside lone sequences, in tiles that hold one segment, a few, or all."""
+    monkeypatch.setattr(attention, "TILE", tile)
+    prompts, policy = rows((11, 3, 6)), Policy(model(architecture))
+    asked = [prompts[at] for at in (0, 0, 0, 2, 1, 1)]
+    sequences = [prompt + response for prompt, response in zip(asked, rows((4, 9, 1, 5, 2, 7), seed=1), strict=True)]
+    for batch in (pack(sequences, [len(prompt) for prompt in asked]), pack(rows())):
+        tiled = policy.evaluate_logprobs(batch, plan=attention.Tiles(batch.cu_seqlens, batch.prefix))
+        torch.testing.assert_close(tiled, policy.evaluate_logprobs(batch), atol=2e-5, rtol=1e-5)
+
+
+def test_what_each_tile_holds() -> None:
+    # a prefix of 5 with two that go on from it, one alone, a prefix of 4 with one: families of 9, 6 and 7 tokens
+    bounds, prefix = [0, 5, 7, 9, 15, 19, 22], [-1, 0, 0, -1, -1, 4]
+    assert attention._tiles(bounds, prefix) == [(0, 6)]
+    for tile, wanted in ((1, [(0, 3), (3, 4), (4, 6)]), (13, [(0, 3), (3, 6)]), (15, [(0, 4), (4, 6)])):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(attention, "TILE", tile)
+            assert attention._tiles(bounds, prefix) == wanted
 
 
 def test_entropy_and_temperature_are_those_of_the_whole_distribution() -> None:

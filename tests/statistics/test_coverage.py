@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tutelage.statistics import Estimate, crossed_interval, mean_interval, paired_difference, win_rate
 
@@ -106,6 +107,28 @@ def test_three_training_seeds_say_as_little_as_three_numbers():
             forgetful += plain.low <= 0 <= plain.high
         assert found.n == 3
     assert hits / STUDIES >= 0.93 and forgetful / 200 < 0.75
+
+
+def slow_variance(rows, labels) -> float:
+    sums: dict = {}
+    for row, label in zip(rows, labels, strict=True):
+        sums[label] = sums.get(label, 0.0) + row - sum(rows) / len(rows)
+    return len(sums) / (len(sums) - 1) * sum(each**2 for each in sums.values()) / len(rows) ** 2
+
+
+def test_crossed_is_a_slow_loop_over_names():
+    rng = np.random.default_rng(12)
+    summed = 0
+    for number in range(50):
+        prompts, people = [f"p{i}" for i in rng.integers(0, 6, 40)], [f"a{i}" for i in rng.integers(0, 5, 40)]
+        leaning = {name: rng.normal() for name in {*prompts, *people}}
+        rows = [leaning[prompt] + leaning[person] + rng.normal() for prompt, person in zip(prompts, people, strict=True)]
+        by = [slow_variance(rows, labels) for labels in (prompts, people, list(zip(prompts, people, strict=True)))]
+        found, fewest = crossed_interval(rows, prompts, people), min(len(set(prompts)), len(set(people)))
+        reach = stats.t.ppf(0.975, fewest - 1) * max(by[0] + by[1] - by[2], by[0], by[1]) ** 0.5
+        assert (found.high - found.value, found.n) == pytest.approx((reach, fewest), abs=1e-9), number
+        summed += by[0] + by[1] - by[2] > max(by[:2])
+    assert summed > 20      # the sum is what is held to, not only the larger of two
 
 
 def test_crossed_by_hand():

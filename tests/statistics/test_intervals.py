@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tutelage.errors import ShapeError
 from tutelage.statistics import (
@@ -11,6 +12,8 @@ from tutelage.statistics import (
     fit_bradley_terry,
     mean_interval,
     paired_difference,
+    share_interval,
+    t_interval,
     wilson_interval,
     win_rate,
 )
@@ -87,6 +90,13 @@ def test_paired_difference_by_hand_and_its_sign():
     assert paired_difference([2.0, 4.0, 8.0], [3.0, 5.0, 9.0]).value == -1.0
 
 
+def test_a_paired_difference_is_the_mean_of_differences_over_clusters():
+    rng = np.random.default_rng(11)
+    a, b, clusters = rng.normal(size=40), rng.normal(size=40), rng.integers(0, 7, 40)
+    assert paired_difference(a, b, clusters) == mean_interval(a - b, clusters) != mean_interval(a - b)
+    assert win_rate(a, b, clusters) == mean_interval((a > b).astype(float), clusters) != win_rate(a, b)
+
+
 def test_swapping_a_and_b_mirrors_the_interval():
     a, b = np.random.default_rng(5).normal(size=(2, 50))
     there, back = paired_difference(a, b), paired_difference(b, a)
@@ -112,6 +122,15 @@ def test_win_rates_of_both_sides_sum_to_one_and_ties_are_a_half():
     a, b = np.random.default_rng(7).integers(0, 3, (2, 40))
     assert win_rate(a, b).value + win_rate(b, a).value == pytest.approx(1.0, abs=1e-12)
     assert win_rate([1, 1], [1, 1]).value == 0.5
+
+
+def test_a_share_of_none_or_all_is_not_certain():
+    assert share_interval([0.0] * 12) == wilson_interval(0, 12) and share_interval([1.0] * 12) == wilson_interval(12, 12)
+    assert share_interval([1.0] * 12, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]) == wilson_interval(4, 4)      # four prompts
+    rng = np.random.default_rng(10)
+    rows, clusters = (rng.random(40) < 0.3).astype(float), rng.integers(0, 9, 40)
+    assert share_interval(rows, clusters) == mean_interval(rows, clusters) and share_interval(rows) == mean_interval(rows)
+    assert share_interval([0.5] * 5) == mean_interval([0.5] * 5)
 
 
 def test_all_wins_still_have_a_width_counted_in_prompts():
@@ -145,6 +164,18 @@ def test_wilson_interval_mirrors_shrinks_and_becomes_the_normal_one():
     assert wilson_interval(0, 5).low == 0.0 < wilson_interval(0, 5).high
     with pytest.raises(ShapeError, match="wanted n >= 1"):
         wilson_interval(3, 2)
+
+
+def test_t_interval_by_hand_and_as_scipy_has_it():
+    # mean 2, s = 1, t at two degrees of freedom 4.302653: 4.302653 / sqrt(3) = 2.484138
+    found = t_interval([1.0, 2.0, 3.0])
+    assert (found.value, found.low, found.high, found.n) == pytest.approx((2.0, 2 - 2.484138, 2 + 2.484138, 3), abs=1e-6)
+    rng = np.random.default_rng(13)
+    for n in range(2, 52):
+        rows = rng.normal(3.0, 2.0, n)
+        theirs = stats.ttest_1samp(rows, 0.0).confidence_interval(0.95)
+        assert (t_interval(rows).low, t_interval(rows).high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+    assert math.isnan(t_interval([4.0]).low) and t_interval([4.0]).value == 4.0
 
 
 def test_two_items_by_hand():

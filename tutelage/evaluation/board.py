@@ -20,12 +20,11 @@ from tutelage.statistics import (
     Estimate,
     crossed_interval,
     holm,
-    mean_interval,
     minimum_detectable_effect,
     paired_difference,
+    share_interval,
     sign_flip_test,
     tied_groups,
-    wilson_interval,
 )
 
 _SEED = re.compile(r"(.+)-s(\d+)")
@@ -129,17 +128,9 @@ def _result(by_model: Mapping[str, Examined], seed: int, clusters: Sequence[str]
     units = len(set(clusters)) if clusters else n
     return TaskResult(
         name=first.task, metric=own, n=n, pairs=tuple(pairs),
-        marks={metric: {model: mark_interval(each.marks[metric], seed, clusters) for model, each in by_model.items()}
+        marks={metric: {model: share_interval(each.marks[metric], clusters, seed=seed) for model, each in by_model.items()}
                for metric in first.marks},
         detectable=minimum_detectable_effect(units, max(spreads), ALPHA) if units > 1 and spreads else float("nan"))
-
-
-def mark_interval(marks: Sequence[float], seed: int, clusters: Sequence[str] | None = None) -> Estimate:
-    """The mean mark with its interval. Where all are right or all wrong a bootstrap would claim to be certain; Wilson's then."""
-    if len(set(marks)) == 1 and marks[0] in (0.0, 1.0):
-        count = len(set(clusters)) if clusters else len(marks)
-        return wilson_interval(marks[0] * count, count)
-    return mean_interval(marks, clusters, seed=seed)
 
 
 def _means(values: Sequence[float], clusters: Sequence[str] | None) -> list[float]:

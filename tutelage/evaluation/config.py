@@ -44,6 +44,12 @@ class Evaluate:
     precision: Precision = "auto"      # auto: bf16 where this processor is faster with it, measured once
     seed: int = 0                      # of samples and of the bootstrap
 
+    @property
+    def focus(self) -> str:
+        """Name of the model that the report is about: the last one that is not the reference."""
+        names = self.names or self.models
+        return next((name for name in reversed(names) if name != (self.reference or names[0])), names[-1])
+
     def __post_init__(self) -> None:
         if self.data and self.tasks:
             raise ConfigError("evaluate takes data or tasks, not both: one report answers one question.")

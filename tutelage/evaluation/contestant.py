@@ -17,7 +17,7 @@ from tutelage.errors import DataError
 from tutelage.evaluation.behaviour import self_bleu
 from tutelage.evaluation.refusing import refuses
 from tutelage.records import Sample, Scores
-from tutelage.statistics import Estimate, mean_interval
+from tutelage.statistics import Estimate, mean_interval, share_interval
 from tutelage.text_metrics import count_words, ngrams, repetition_fraction
 
 
@@ -101,6 +101,9 @@ def summarise(contestant: Contestant, seed: int) -> Summary:
     def mean(values: Sequence[float]) -> Estimate:
         return mean_interval(contestant.prompt_means(values), seed=seed)
 
+    def share(values: Sequence[float]) -> Estimate:
+        return share_interval(contestant.prompt_means(values), seed=seed)
+
     def mean_or_none(values: Sequence[float] | None) -> Estimate | None:
         return None if values is None else mean(values)
 
@@ -115,10 +118,10 @@ def summarise(contestant: Contestant, seed: int) -> Summary:
         reward=mean_or_none(contestant.reward), kl=mean_or_none(contestant.kl),
         tokens=mean([float(len(sample.response_ids)) for sample in samples]),
         words=mean([float(count_words(sample.text)) for sample in samples]),
-        ended=mean([float(sample.ended) for sample in samples]),
+        ended=share([float(sample.ended) for sample in samples]),
         distinct_1=distinct_interval(texts, 1), distinct_2=distinct_interval(texts, 2),
-        repetition=mean([repetition_fraction(sample.text) for sample in samples]), perplexity=perplexity,
-        self_bleu=self_bleu(texts, seed), refused=mean([float(refuses(sample.text)) for sample in samples]))
+        repetition=share([repetition_fraction(sample.text) for sample in samples]), perplexity=perplexity,
+        self_bleu=self_bleu(texts, seed), refused=share([float(refuses(sample.text)) for sample in samples]))
 
 
 def distinct_interval(texts: Sequence[Sequence[str]], n: int) -> Estimate:

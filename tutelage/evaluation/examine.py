@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from tutelage.data.chat import ChatTemplate
 from tutelage.errors import ConfigError, ModelError
-from tutelage.evaluation.graders import cut, grade, metrics_of
+from tutelage.evaluation.graders import cut, grade, metrics_of, over_all
 from tutelage.evaluation.likelihood import Choices, choice_logprobs, encode_choices
 from tutelage.evaluation.metrics.likelihood import choose, pass_at_k, share_of
 from tutelage.evaluation.tasks import Item, Loaded
@@ -60,7 +60,7 @@ class Examined:
     marks: Mapping[str, tuple[float, ...]]               # metric -> one mark an item; the task's own metric first
     responses: tuple[str, ...] = ()                      # the first of each item; empty where none was drawn
     ended: tuple[bool, ...] = ()
-    facts: Mapping[str, float] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)      # of all items together; see `graders.over_all`
 
     def to_json(self) -> dict[str, Any]:
         return {"task": self.task, "marks": {name: list(row) for name, row in self.marks.items()},
@@ -227,8 +227,9 @@ def _collected(task: Loaded, marks: Sequence[Mapping[str, float]], said: Sequenc
     if head.pass_at:
         rows[f"pass@{head.pass_at}"] = tuple(pass_at_k(each, sum(one[own] >= 1 for one in group), head.pass_at)
                                              for group in groups)
-    return Examined(task=task.name, marks=rows, responses=tuple(cut(row[-1].text, head.stop) for row in said[::each]),
-                    ended=tuple(row[-1].ended for row in said[::each]))
+    firsts = [row[-1] for row in said[::each]]
+    return Examined(task=task.name, marks=rows, responses=tuple(cut(one.text, head.stop) for one in firsts),
+                    ended=tuple(one.ended for one in firsts), facts=over_all(head, task.items, [one.text for one in firsts]))
 
 
 def check_models(tasks: Sequence[Loaded], addresses: Sequence[str]) -> None:

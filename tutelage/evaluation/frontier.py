@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 from tutelage.errors import DataError
 from tutelage.evaluation.compare import Comparison
@@ -91,7 +92,7 @@ class Overoptimised:
 
     before: str
     after: str
-    measure: str      # truth, or win rate at equal length
+    measure: Literal["truth", "controlled"]      # what fell: truth, or the win rate at equal length
 
 
 def overoptimised(comparison: Comparison) -> list[Overoptimised]:

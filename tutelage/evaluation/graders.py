@@ -1,14 +1,17 @@
 """From a response to its marks: one function a grader, each giving named numbers of which the first is the task's own.
 
-All marks count upwards, 0 to 1; those of a reward are in its own units.
+All marks count upwards, from 0 to 1 but for `BITS` and those of a reward, which are in its own units.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import regex
 
+from tutelage.class_metrics import measure
 from tutelage.evaluation.behaviour import talked_out
 from tutelage.evaluation.config import Task
 from tutelage.evaluation.metrics.answers import contains_answer, exact_match, token_f1
@@ -19,6 +22,7 @@ from tutelage.evaluation.sentiment import sentiment
 from tutelage.evaluation.tasks import Item
 
 Marks = dict[str, float]
+BITS = "bits a byte, negated"      # the one mark without bounds
 _LETTER = regex.compile(r"\p{L}|\p{N}")
 
 
@@ -38,7 +42,7 @@ def metrics_of(task: Task) -> tuple[str, ...]:
     if task.kind == "continuation":
         return "not reproduced", "reproduced"
     if task.kind == "perplexity":
-        return ("bits a byte, negated",)
+        return (BITS,)
     names = {"exact_match": ("exact match", "token F1"), "token_f1": ("token F1", "exact match"),
              "contains": ("contains", "token F1"),
              "bleu": ("BLEU", "chrF"), "chrf": ("chrF", "BLEU"), "rouge_l": ("ROUGE-L", "ROUGE-1", "ROUGE-2"),
@@ -47,6 +51,30 @@ def metrics_of(task: Task) -> tuple[str, ...]:
              "impression": ("sentiment", "not refused", *(("reward",) if task.reward else ())),
              "sycophancy": ("not talked out of it", "right at first", "right at last")}[task.grader]
     return (*names, f"pass@{task.pass_at}") if task.pass_at else names
+
+
+def over_all(task: Task, items: Sequence[Item], responses: Sequence[str]) -> dict[str, Any]:
+    """What only all responses together have, one an item: BLEU and chrF of the corpus; of labels precision, recall, F1 (plain
+    means over the labels), figures of each label, and `confusion`, counts by what was wanted and what was named ("": nothing).
+    """
+    said = [cut(response, task.stop) for response in responses]
+    if task.grader in ("bleu", "chrf"):
+        return {"corpus BLEU": bleu([bleu_counts(each, item.answers, task.language)
+                                     for each, item in zip(said, items, strict=True)]),
+                "corpus chrF": chrf([chrf_counts(each, item.answers) for each, item in zip(said, items, strict=True)])}
+    return _classes(task.labels, items, said) if task.grader == "label" else {}
+
+
+def _classes(labels: Sequence[str], items: Sequence[Item], said: Sequence[str]) -> dict[str, Any]:
+    named = [named_label(each, labels) for each in said]
+    # where several labels are right, the one that was named counts as wanted
+    wanted = [name if name in item.answers else item.answers[0] for name, item in zip(named, items, strict=True)]
+    found = measure(labels, [[labels.index(each)] for each in wanted], [[labels.index(each)] if each else [] for each in named],
+                    multi=True)
+    counts = Counter(zip(wanted, named, strict=True))
+    return {"precision": found["macro"]["precision"], "recall": found["macro"]["recall"], "F1": found["macro"]["f1"],
+            "classes": found["classes"], "confusion": {label: {other: counts[label, other] for other in (*labels, "")}
+                                                       for label in labels}}
 
 
 def cut(response: str, stop: Sequence[str]) -> str:

@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tutelage.evaluation.board import mark_interval
 from tutelage.evaluation.compare import Difference, plain, verdict_of
 from tutelage.evaluation.examine import Examined
 from tutelage.evaluation.tasks import Loaded
 from tutelage.evaluation.twins import signed_metrics
-from tutelage.statistics import Estimate, holm, mean_interval, sign_flip_test
+from tutelage.statistics import Estimate, holm, mean_interval, share_interval, sign_flip_test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +61,7 @@ def _group(task: Loaded, group: str, by_model: Mapping[str, Examined], reference
             against = row if signed else [mark - other for mark, other in zip(row, rows[reference], strict=True)]
             slices.append(Slice(
                 task=task.name, group=group, metric=metric, model=model, items=len(places), signed=bool(signed),
-                mark=mark_interval(row, seed, drawn),
+                mark=share_interval(row, drawn, seed=seed),
                 difference=_difference(against, drawn, seed) if signed or model != reference else None))
     return slices
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from tutelage.errors import DataError
 from tutelage.evaluation.compare import Difference, plain, verdict_of
+from tutelage.evaluation.judge import leaning
 from tutelage.lineage import content_hash
 from tutelage.protocols import Score
 from tutelage.records import AnnotatorKind, Sample
@@ -101,12 +102,11 @@ def by_people(votes: Sequence[Vote], ours: str, theirs: str, measures: Mapping[s
     rate = _rate(values, prompts, people, seed)
     p = sign_flip_test([value - 0.5 for value in values], prompts, seed=seed)
     lead = Estimate(rate.value - 0.5, rate.low - 0.5, rate.high - 0.5, len(set(prompts)))
-    decided = [(vote, prompt) for (vote, _, _, _), prompt in zip(pairs, prompts, strict=True) if vote.share != 0.5]
+    decided = [(prompt, vote.share) for (vote, _, _, _), prompt in zip(pairs, prompts, strict=True) if vote.share != 0.5]
     kinds = {vote.person: vote.annotator for vote, _, _, _ in pairs}
     return Human(
         rate=rate, win=Difference(lead, verdict_of(lead, p), p, p),
-        first_shown=mean_interval([vote.share for vote, _ in decided] or [0.5], [prompt for _, prompt in decided] or [""],
-                                  seed=seed),
+        first_shown=leaning(decided, seed),
         agreement=_agreement(pairs, measures, seed), prompts=len(set(prompts)), votes=len(pairs),
         people={kind: list(kinds.values()).count(kind) for kind in sorted(set(kinds.values()))})
 

@@ -6,17 +6,19 @@ measured and said; agreeing with itself is the least that is asked of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import regex
 
 from tutelage.errors import DataError
+from tutelage.evaluation.compare import plain
 from tutelage.evaluation.metrics.winning import LengthControlled, length_controlled_win_rate
 from tutelage.messages import Message, Messages
 from tutelage.records import Sampling
-from tutelage.statistics import Estimate, mean_interval, sign_flip_test, win_rate
+from tutelage.statistics import Estimate, share_interval, sign_flip_test, win_rate
 from tutelage.text_metrics import count_words, han_fraction
 
 if TYPE_CHECKING:      # a report needs no torch
@@ -44,15 +46,14 @@ class Judged:
     rate: Estimate                          # win rate
     controlled: LengthControlled
     p: float                                # of the paired randomisation test that neither is better
-    first_shown: Estimate                   # share of decided answers that name the response shown first; 0.5 is no leaning
+    first_shown: Estimate                   # share of decided answers that name the response shown first; 0.5 is no leaning;
+                                            # NaN where none was decided
     consistent: Estimate                    # share of prompts whose two answers name the same response
     unreadable: int                         # answers that name none, of two a prompt; counted as ties
 
     def to_json(self) -> dict[str, Any]:
-        def estimate(each: Estimate) -> Mapping[str, float]:
-            return {"value": each.value, "low": each.low, "high": each.high, "n": each.n}
-        return {"judge": self.judge, "rate": estimate(self.rate), "controlled": estimate(self.controlled.rate), "p": self.p,
-                "first_shown": estimate(self.first_shown), "consistent": estimate(self.consistent), "unreadable": self.unreadable}
+        return {"judge": self.judge, "rate": plain(self.rate), "controlled": plain(self.controlled.rate), "p": self.p,
+                "first_shown": plain(self.first_shown), "consistent": plain(self.consistent), "unreadable": self.unreadable}
 
 
 def judge_pairs(judge: Responds, prompts: Sequence[Messages], first: Sequence[str], second: Sequence[str],
@@ -72,17 +73,24 @@ def judge_pairs(judge: Responds, prompts: Sequence[Messages], first: Sequence[st
     answers = [read(each.text) for each in said]
     straight, turned = answers[:len(prompts)], answers[len(prompts):]
     wins = [_win(one, other) for one, other in zip(straight, turned, strict=True)]
-    leaning = [[float(each == "A") for each in pair if each in ("A", "B")] for pair in zip(straight, turned, strict=True)]
-    rows = [(prompt, value) for prompt, pair in enumerate(leaning) for value in pair] or [(0, 0.5)]
+    decided = [(prompt, float(each == "A")) for prompt, pair in enumerate(zip(straight, turned, strict=True))
+               for each in pair if each in ("A", "B")]
     lengths = ([float(count_words(text)) for text in texts] for texts in (first, second))
     return Judged(
         judge=judge.name, wins=tuple(wins), rate=win_rate(wins, [0.5] * len(wins), seed=seed),
         controlled=length_controlled_win_rate(wins, *lengths, seed=seed),
         p=sign_flip_test([win - 0.5 for win in wins], seed=seed),
-        first_shown=mean_interval([value for _, value in rows], [prompt for prompt, _ in rows], seed=seed),
-        consistent=mean_interval([float((one, other) in (("A", "B"), ("B", "A"), ("tie", "tie")))
-                                  for one, other in zip(straight, turned, strict=True)], seed=seed),
+        first_shown=leaning(decided, seed),
+        consistent=share_interval([float((one, other) in (("A", "B"), ("B", "A"), ("tie", "tie")))
+                                   for one, other in zip(straight, turned, strict=True)], seed=seed),
         unreadable=answers.count(""))
+
+
+def leaning(decided: Sequence[tuple[Hashable, float]], seed: int) -> Estimate:
+    """Towards what is shown first: from (prompt, 1 where that was named), one of each answer that named one. NaN of none."""
+    if not decided:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    return share_interval([first for _, first in decided], [prompt for prompt, _ in decided], seed=seed)
 
 
 def request(prompt: Messages, a: str, b: str) -> Messages:

@@ -14,6 +14,7 @@ import torch
 
 from tutelage.batch import TokenBatch
 from tutelage.errors import DataError
+from tutelage.models.attention import Tiles
 from tutelage.models.policy import Policy
 from tutelage.runs.signals import stop_if_asked
 
@@ -84,8 +85,8 @@ def _forward(policy: Policy, items: Sequence[Choices]) -> list[list[float]]:
     sequences = [(*item.context, *continuation) for item in items for continuation in item.continuations]
     prompts = [len(item.context) for item in items for _ in item.continuations]
     masks = [[False] * prompt + [True] * (len(ids) - prompt) for prompt, ids in zip(prompts, sequences, strict=True)]
-    batch = TokenBatch.pack(sequences, masks, prompts if policy.shares_prompts else None)
-    logprobs = policy.evaluate_logprobs(batch.to(policy.device)).double().cpu()                      # (L,)
+    batch = TokenBatch.pack(sequences, masks, prompts if policy.shares_prompts else None).to(policy.device)
+    logprobs = policy.evaluate_logprobs(batch, plan=Tiles(batch.cu_seqlens, batch.prefix)).double().cpu()     # (L,)
     sums = [float(each.sum()) for each in logprobs.split(batch.label_counts.tolist())]
     ends = torch.tensor([len(item.continuations) for item in items]).cumsum(0).tolist()
     return [sums[end - len(item.continuations):end] for item, end in zip(items, ends, strict=True)]

@@ -14,30 +14,34 @@ from typing import Any
 
 from tutelage import disk
 from tutelage.errors import DataError
+from tutelage.evaluation.graders import BITS
 from tutelage.lineage import content_hash
 from tutelage.statistics import ALPHA, minimum_detectable_effect
 
 FORMAT = 1
+MOST_SPREAD = 1.0      # standard deviation of differences that lie between -1 and 1, at most
 STOP = "when every prompt of the plan has been answered once by every model as often as the plan says; never earlier or later"
 TEST = "paired randomisation test over prompts, two-sided, corrected by Holm over all differences of a family"
 
 
-def describe(models: Mapping[str, str], prompts: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any], *,
-             most_spread: float = 1.0) -> dict[str, Any]:
+def describe(models: Mapping[str, str], prompts: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> dict[str, Any]:
     """A plan as plain values, its hash in `sha256`.
 
     Args:
         models: name -> what it is (a content hash, or an address).
         prompts: name of each set -> its `sha256`, `metric` and `n`.
         settings: what responses depend on: samples, temperature, seed …
-        most_spread: the largest standard deviation a difference of marks can have, for the effect a set can show at worst.
     """
-    sets = {name: {**each, "detectable_at_worst": minimum_detectable_effect(int(each["n"]), most_spread)
-                   if each["n"] > 1 else None}
+    sets = {name: {**each, "detectable_at_worst": _at_worst(str(each["metric"]), int(each["n"]))}
             for name, each in prompts.items()}
     plan = {"format": FORMAT, "models": dict(models), "prompts": sets, "settings": dict(settings), "test": TEST, "alpha": ALPHA,
             "stop": STOP}
     return {**plan, "sha256": content_hash(plan)}
+
+
+def _at_worst(metric: str, n: int) -> float | None:
+    """The effect that `n` differences show even where they spread as far as those of marks from 0 to 1 can."""
+    return None if n < 2 or metric == BITS else minimum_detectable_effect(n, MOST_SPREAD)
 
 
 def write_plan(path: Path, plan: Mapping[str, Any]) -> None:
@@ -94,5 +98,5 @@ def deviations(frozen: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
+    text = "nothing" if value in (None, "") else str(value)
     return text[:12] if len(text) == 64 else text

@@ -154,8 +154,8 @@ def _fitting(judgments: Judgments, left: LeftOut, reward: Rewarded, limit: int) 
 
     kept = tuple(each for each in voices
                  if fits(each.term.prompt, each.term.chosen) and fits(each.term.prompt, each.term.rejected))
-    ratings, thumbs = (tuple(each for each in said if fits(each.prompt, each.response))
-                       for said in (judgments.ratings, judgments.thumbs))
+    ratings = tuple(each for each in judgments.ratings if fits(each.prompt, each.response))
+    thumbs = tuple(each for each in judgments.thumbs if fits(each.prompt, each.response))
     return Judgments(voices=kept, ratings=ratings, thumbs=thumbs), \
         replace(left, long=len(voices) - len(kept), tokens=reward.max_tokens)
 
@@ -206,7 +206,8 @@ def _examined(judgments: Judgments, left: LeftOut, reward: Rewarded, config: Rew
 def _samples(judgments: Judgments) -> list[Sample]:
     """Every judged response once, those to one prompt side by side."""
     said = [(each.term.prompt, side) for each in judgments.voices for side in (each.term.chosen, each.term.rejected)]
-    said += [(each.prompt, each.response) for each in (*judgments.ratings, *judgments.thumbs)]
+    said += [(each.prompt, each.response) for each in judgments.ratings]
+    said += [(each.prompt, each.response) for each in judgments.thumbs]
     by_prompt: dict[Messages, dict[str, Sample]] = {}
     for prompt, response in said:
         sample = sample_of(prompt, response)

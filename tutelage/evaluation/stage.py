@@ -47,6 +47,8 @@ from tutelage.runs.plan import Plan, announce, resident_bytes
 from tutelage.statistics import Estimate
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
+# settings that a plan holds: what responses, or what is said of them, depend on
+PLANNED = ("per_prompt", "best_of", "best_of_n", "temperature", "max_new_tokens", "reward", "judge", "instructions", "seed")
 # stage -> the metrics of its run that the page shows: name, title, unit
 CURVES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "sft": (("loss", "SFT loss", "nats a token"),),
@@ -88,6 +90,7 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     reference = config.reference or names[0]
     found = {name: resolve(model, project) for name, model in zip(names, config.models, strict=True)}
     data = load_dataset(resolve_dataset(project, config.data))
+    _check_judging(config, data)
     frozen = read_plan(Path(config.frozen)) if config.frozen else None
     judging = resolve(config.judge, project) if config.judge and judge is None else None
     manifest = _manifest(project, config, data, {**found, **({"judge": judging} if judging else {})},
@@ -103,19 +106,20 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     comparison = compare(contestants, reference, config.seed)
     if judging is not None:
         judge = Local(judging.path, precision, config.judge)
-    judged = None if judge is None else _judged(judge, contestants, names[-1], reference, config.seed)
-    human = _human(config, contestants, names[-1], reference, votes, truth, reward)
+    judged = None if judge is None else _judged(judge, contestants, config.focus, reference, config.seed)
+    human = _human(config, contestants, config.focus, reference, votes, truth, reward)
     made = describe_data(config, data, {name: source.content for name, source in found.items()})
     plan = None if frozen is None else (str(frozen["sha256"]), tuple(deviations(frozen, made)))
+    before = names[0] if names[0] != config.focus else reference
     best = next((curve_of(each, config.seed) for each in contestants if each.name == config.best_of), [])
-    facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, names[0], names[-1]),
+    facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, before, config.focus),
              "plan": made, "deviations": None if plan is None else list(plan[1]),
              "judged": None if judged is None else judged.to_json(), "human": None if human is None else human.to_json(),
              "best_of": [plain(each) for each in best]}
     tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
     page = partial(report_from_comparison, comparison, curves_of(project, manifest),
                    side_by_side(contestants, seed=config.seed), tree,
-                   {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}, focus=names[-1],
+                   {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}, focus=config.focus,
                    judged_by=judged_by,
                    notes=limits, plan=plan, judged=judged, human=human, frontier=best)
     with project.writing(replace(manifest, facts={
@@ -123,9 +127,9 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
             "samples": {each.name: each.artifact.parent_ref for each in measured}})) as draft:
         (draft / "report.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         (draft / "samples.md").write_text(transcript(contestants), encoding="utf-8")
-        quoted = {"report.json": before_and_after_ids(contestants, names[0], names[-1]),
+        quoted = {"report.json": before_and_after_ids(contestants, before, config.focus),
                   "samples.md": transcript_ids(contestants)}
-        quoted |= _write_pages(draft.path, project, config.models[-1], names[-1], page, people, limits)
+        quoted |= _write_pages(draft.path, project, config.models[names.index(config.focus)], config.focus, page, people, limits)
         (draft / QUOTED).write_text(json.dumps(quoted, indent=0) + "\n", encoding="utf-8")
         write_used(draft.path, _used(project, config, data, measured))
     run.finish()
@@ -169,12 +173,18 @@ def _graded(config: Evaluate, measured: Sequence[Measured], truth: Score, reward
     return contestants
 
 
-def _judged(judge: Responds, contestants: Sequence[Contestant], focus: str, reference: str, seed: int) -> Judged | None:
-    """What the judge makes of the first response of each to every prompt; None where there is one prompt only."""
+def _check_judging(config: Evaluate, data: Dataset) -> None:
+    """Refuse before anything is sampled what `judge_pairs` would refuse after it."""
+    prompts = len(prompts_of(data.records)[: config.limit or None])
+    if config.judge and prompts < 2:
+        raise ConfigError(f"evaluate.judge needs two prompts or more to compare on; there is {prompts}. Raise limit, or leave "
+                          "the judge out.")
+
+
+def _judged(judge: Responds, contestants: Sequence[Contestant], focus: str, reference: str, seed: int) -> Judged:
+    """What the judge makes of the first response of each to every prompt."""
     ours, theirs = (next(each for each in contestants if each.name == name) for name in (focus, reference))
     firsts = [(ours.samples[ours.rows[prompt][0]], theirs.samples[theirs.rows[prompt][0]]) for prompt in ours.rows]
-    if len(firsts) < 2:
-        return None
     return judge_pairs(judge, [one.prompt.messages for one, _ in firsts], [one.text for one, _ in firsts],
                        [other.text for _, other in firsts], seed)
 
@@ -193,9 +203,7 @@ def describe_data(config: Evaluate, data: Dataset, contents: Mapping[str, str]) 
     prompts = prompts_of(data.records)[: config.limit or None]
     name = data.artifact.ref if data.artifact is not None else ", ".join(data.sources)
     asked = {name: {"sha256": content_hash([prompt.to_json() for prompt in prompts]), "metric": "truth", "n": len(prompts)}}
-    settings = {key: getattr(config, key) for key in ("per_prompt", "best_of", "best_of_n", "temperature", "max_new_tokens",
-                                                      "reward",
-                                                      "seed")}
+    settings = {key: getattr(config, key) for key in PLANNED}
     return describe(contents, asked, {**settings, "reference": config.reference or (config.names or config.models)[0]})
 
 
@@ -308,11 +316,22 @@ def table_rows(comparison: Comparison | Mapping[str, Any]) -> tuple[list[str], l
     plain = comparison if isinstance(comparison, Mapping) else comparison.to_json()
     summaries = plain["summaries"]
     parts = list(summaries[0]["parts"])
-    columns = ["model", "truth", "95 %", *parts, "reward", "KL", "tokens", "ended"]
+    columns = ["model", "truth", "95 %", f"against {plain['reference']}", *parts, "reward", "KL", "tokens", "ended"]
     rows = [[each["name"], _number(each["truth"]), f"{each['truth']['low']:.3f}–{each['truth']['high']:.3f}",
+             _against(plain, each["name"]),
              *(_number(each["parts"][part]) for part in parts), _number(each["reward"]), _number(each["kl"]),
              _number(each["tokens"], 1), _number(each["ended"], 2)] for each in summaries]
     return columns, rows
+
+
+def _against(comparison: Mapping[str, Any], name: str) -> str:
+    """The verdict on one of them in truth, against the reference, which stands second in its pairs."""
+    pair = next((each for each in comparison["pairs"]
+                 if (each["first"], each["second"]) == (name, comparison["reference"])), None)
+    if pair is None:
+        return "–"
+    truth = pair["truth"]["estimate"]
+    return f"{pair['truth']['verdict'].replace('_', ' ')}, {truth['value']:+.3f} [{truth['low']:+.3f}, {truth['high']:+.3f}]"
 
 
 def _number(estimate: Mapping[str, Any] | None, decimals: int = 3) -> str:

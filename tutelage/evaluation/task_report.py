@@ -58,8 +58,11 @@ def report_from_board(board: Board, examined: Mapping[str, Sequence[Examined]], 
     key = "mixed" if tally["better"] and tally["worse"] else tone
     names = {"focus": focus, "reference": board.reference, "count": count}
     tables = [_marks(board, say)]
+    if any(each.facts for row in examined.values() for each in row):
+        tables.append(_over_all(board, examined, say))
     if len(board.models) > 2:
         tables.append(_groups(board, say))
+    tables += _confusions(board, examined, say)
     if any(found.found for row in leaks.values() for found in row.values()):
         tables.append(_leaks(leaks, tasks, say))
     return Report(
@@ -99,6 +102,30 @@ def _marks(board: Board, say: Say) -> Table:
             rows.append(Row(label=say("line", task=task.name, metric=metric), about=about,
                             cells=tuple(marks[model] for model in board.models)))
     return Table(title=say("marks"), about=say("marks_about"), columns=(say("task"), *board.models), rows=tuple(rows))
+
+
+def _over_all(board: Board, examined: Mapping[str, Sequence[Examined]], say: Say) -> Table:
+    """What only all items together have, such as perplexity or the BLEU of a corpus."""
+    rows = []
+    for at, task in enumerate(board.tasks):
+        facts = {model: examined[model][at].facts for model in board.models}
+        rows += [Row(label=say("line", task=task.name, metric=name.replace("_", " ")),
+                     cells=tuple(facts[model][name] for model in board.models))
+                 for name, value in facts[board.models[0]].items() if isinstance(value, int | float)]
+    return Table(title=say("over_all"), about=say("over_all_about"), columns=(say("task"), *board.models), rows=tuple(rows))
+
+
+def _confusions(board: Board, examined: Mapping[str, Sequence[Examined]], say: Say) -> list[Table]:
+    """Of every model and every task of labels, which label was named where which was wanted."""
+    found = []
+    for at, task in enumerate(board.tasks):
+        for model in board.models:
+            counts: Mapping[str, Mapping[str, int]] = examined[model][at].facts.get("confusion", {})
+            rows = tuple(Row(label=wanted, cells=tuple(row.values())) for wanted, row in counts.items())
+            if rows:
+                found.append(Table(title=say("confusion", task=task.name, model=model), about=say("confusion_about"), rows=rows,
+                                   columns=(say("wanted_label"), *counts, say("no_label"))))
+    return found
 
 
 def _groups(board: Board, say: Say) -> Table:

@@ -81,6 +81,9 @@ def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, R
     manifest = _manifest(config, tasks, sources, dict(zip(names, config.models, strict=True)), frozen)
     manifest = replace(manifest, parents={**manifest.parents, **(parents or {})}, sources={**manifest.sources, **(outside or {})})
     if (done := project.made_from(manifest.key)) is not None:
+        if addresses:
+            console.warn(f"{done.ref} is from before: what answers at {', '.join(addresses)} was not asked again. If it is "
+                         "another model now, give another --name.")
         return done
     run = begin_run(project, manifest, config.precision)
     announce(_plan([source.path for source in sources.values()]), run)
@@ -114,7 +117,7 @@ def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, R
         tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
         quoted = {}
         for language in LANGUAGES:
-            report = report_from_board(found, examined, tasks, leaks, slices, focus=names[-1], language=language,
+            report = report_from_board(found, examined, tasks, leaks, slices, focus=config.focus, language=language,
                                        lineage=tree, plan=plan,
                                        facts={"evaluation": to_plain(config), "circumstances": dict(run.circumstances)})
             page = "report.html" if language == "en" else f"report.{language}.html"

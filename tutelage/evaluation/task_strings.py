@@ -27,6 +27,15 @@ TASKS: Catalogue = {
                     "按题目计算的均值与 95% 区间。每项任务的第一行是其主指标，结论依据主指标。"),
     "line": ("{task}: {metric}", "{task}：{metric}"),
     "shown": ("can show {effect} at 4 chances in 5", "有八成把握显示出 {effect} 的差别"),
+    "over_all": ("Over all items", "整体指标"),
+    "over_all_about": ("What only all items of a task together have, so that there is no interval over items. Precision, recall "
+                       "and F1 are plain means over the labels.",
+                       "只能就任务全部题目计算的指标，因此没有按题目计算的区间。精确率、召回率与 F1 为各类别的简单平均。"),
+    "confusion": ("{task}: what {model} named", "{task}：{model} 给出的类别"),
+    "confusion_about": ("Items by the label that was wanted (rows) and the one that the response names first (columns).",
+                        "按应有类别（行）与回答最先给出的类别（列）统计的题数。"),
+    "wanted_label": ("wanted", "应有类别"),
+    "no_label": ("none", "未给出"),
     "differences": ("Against {reference}", "与 {reference} 相比"),
     "differences_about": ("Each model's own metric less that of {reference}, item by item. Tied means that no difference "
                           "was shown, "

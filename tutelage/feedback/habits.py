@@ -8,7 +8,7 @@ from itertools import combinations
 from tutelage.feedback.agreement import Agreement
 from tutelage.feedback.votes import prompt_key, question_key, readings
 from tutelage.records import Judgment
-from tutelage.statistics import mean_interval, wilson_interval
+from tutelage.statistics import share_interval
 
 RESAMPLES = 2_000
 
@@ -48,9 +48,5 @@ def self_consistency(judgments: Iterable[Judgment], resamples: int = RESAMPLES, 
 def _share(rows: Sequence[float], clusters: Sequence[str], reason: str, resamples: int, seed: int) -> Agreement:
     if not rows:
         return Agreement(None, None, None, 0, reason)
-    if len(set(rows)) == 1:                       # a bootstrap would give no width
-        groups = len(set(clusters))
-        found = wilson_interval(rows[0] * groups, groups)
-    else:
-        found = mean_interval(rows, clusters, resamples, seed)
+    found = share_interval(rows, clusters, resamples, seed)
     return Agreement(found.value, found.low, found.high, found.n)

@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
-from tutelage.models.causal import causal_attention
+from tutelage.models.causal import causal_attention, masked_attention
 
 NAME = "tutelage_ragged"
+TILE = 128      # tokens; a product over more costs more than the calls that it saves
 
 
 class AttentionPlan(Protocol):
@@ -66,6 +67,61 @@ class Segments:
                 own_k, own_v = torch.cat((keys[prefix], own_k), dim=2), torch.cat((values[prefix], own_v), dim=2)
             pieces.append(causal(queries[segment], own_k, own_v, scaling, window, softcap))
         return torch.cat(pieces, dim=2)
+
+
+class Tiles:
+    """What `Segments` gives, to round-off, and without a graph: where segments are short, neighbours of up to `TILE` tokens
+    are one product under a mask. Not for what must be equal to the bit to a training forward (D8).
+    """
+
+    def __init__(self, cu_seqlens: Tensor, prefix: Tensor) -> None:
+        self.whole = Segments(cu_seqlens, prefix)
+        bounds = cu_seqlens.tolist()
+        self.spans: list[tuple[int, int]] = []
+        self.parts: list[Tensor | Segments] = []      # the mask of a tile, or segments one by one
+        for first, end in _tiles(bounds, self.whole.prefix):
+            start = bounds[first]
+            lengths = cu_seqlens[first:end + 1] - start
+            behind = [max(each - first, -1) for each in self.whole.prefix[first:end]]
+            self.spans.append((start, bounds[end]))
+            alone = end - first == 1 or bounds[end] - start > TILE
+            self.parts.append(Segments(lengths, torch.tensor(behind)) if alone else _mask(lengths.tolist(), behind))
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float | None,
+               window: int | None, softcap: float | None) -> Tensor:
+        if window is not None or softcap is not None or q.device.type != "cpu":
+            return self.whole.attend(layer, q, k, v, scaling, window, softcap)
+        scale = q.shape[-1] ** -0.5 if scaling is None else scaling
+        pieces = []
+        cuts = (_cut(each, self.spans) for each in (q, k, v))
+        for part, queries, keys, values in zip(self.parts, *cuts, strict=True):
+            if isinstance(part, Segments):
+                pieces.append(part.attend(layer, queries, keys, values, scaling, None, None))
+            else:
+                pieces.append(masked_attention(queries[0], keys[0], values[0], scale, part)[None])
+        return torch.cat(pieces, dim=2)
+
+
+def _tiles(bounds: Sequence[int], prefix: Sequence[int]) -> list[tuple[int, int]]:
+    """First segment and end of each tile: whole families of a prefix and what goes on from it, as many as fit in `TILE`."""
+    starts = [at for at, behind in enumerate(prefix) if behind < 0 and all(each >= at or each < 0 for each in prefix[at:])]
+    found: list[tuple[int, int]] = []
+    for first, end in pairwise([*starts, len(prefix)]):
+        if found and bounds[end] - bounds[found[-1][0]] <= TILE:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((first, end))
+    return found
+
+
+def _mask(bounds: Sequence[int], prefix: Sequence[int]) -> Tensor:
+    """(t, t) fp32, 0 where a token (row) sees another (column): its own segment up to itself, and the whole of its prefix."""
+    mask = torch.full((bounds[-1], bounds[-1]), float("-inf"))
+    for (start, end), behind in zip(pairwise(bounds), prefix, strict=True):
+        mask[start:end, start:end] = torch.full((end - start, end - start), float("-inf")).triu_(1)
+        if behind >= 0:
+            mask[start:end, bounds[behind]:bounds[behind + 1]] = 0.0
+    return mask
 
 
 class TwoSided:

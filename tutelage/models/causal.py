@@ -64,6 +64,20 @@ class _Causal(torch.autograd.Function):
         return grad_q.view(q.shape), grad_k.to(k.dtype), grad_v.to(v.dtype), None
 
 
+def masked_attention(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor) -> Tensor:
+    """softmax(scale q k^T + mask) v, without a backward of its own.
+
+    Args:
+        q: (H, n, D); k, v: (K, m, D). mask: (n, m), 0 or -inf, fp32.
+    Returns:
+        (H, n, D).
+    """
+    rows = _by_key_head(q, k)                                                         # (K, G, n, D)
+    scores = torch.baddbmm(q.new_empty(1), _flat(rows), k.transpose(1, 2), beta=0.0, alpha=scale)
+    scores.view(*rows.shape[:3], k.shape[1]).add_(mask)
+    return torch.bmm(torch.softmax(scores, -1), v).view(q.shape)
+
+
 def _blocks(q: Tensor, k: Tensor) -> list[tuple[int, int, int]]:
     """First and last query of each block, and how many keys the last one sees."""
     n, before = q.shape[1], k.shape[1] - q.shape[1]

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 from tutelage.batch import TokenBatch
 from tutelage.errors import ModelError
 from tutelage.models.adapters import add_adapter
-from tutelage.models.attention import TwoSided
+from tutelage.models.attention import AttentionPlan, TwoSided
 from tutelage.models.config import Adapter
 from tutelage.models.foreign import no_warnings, reading
 from tutelage.models.load import ADAPTER, load_policy
@@ -77,9 +77,9 @@ class Classifier(Policy):
         if self.has_adapter:
             self.model = self.model.merge_and_unload()
 
-    def _trunk(self, batch: TokenBatch) -> Tensor:
+    def _trunk(self, batch: TokenBatch, plan: AttentionPlan | None = None) -> Tensor:
         if not self.is_encoder:
-            return super()._trunk(batch)
+            return super()._trunk(batch, plan)
         assert bool((batch.prefix < 0).all()), "what an encoder reads in a prefix depends on what follows it"
         return self._run_trunk(batch.ids, batch.positions + self._first_position, TwoSided(batch.cu_seqlens))
 

@@ -153,11 +153,13 @@ class Policy(nn.Module):
         return self.model.get_input_embeddings().weight.dtype
 
     def forward(self, batch: TokenBatch, *, logprobs: bool = True, entropy: bool = False, values: bool = False,
-                scores: bool = False, temperature: float = 1.0) -> PolicyOutput:
-        """One forward over all sequences of `batch`; `temperature` divides the logits, as sampling did."""
+                scores: bool = False, temperature: float = 1.0, plan: AttentionPlan | None = None) -> PolicyOutput:
+        """One forward over all sequences of `batch`; `temperature` divides the logits, as sampling did. `plan` attends in place
+        of `Segments`, where the architecture takes one.
+        """
         if torch.is_grad_enabled() and is_measuring():
             count(flops=training_flops(self, batch, head=logprobs or entropy))
-        hidden = self._trunk(batch)                                     # (N, D)
+        hidden = self._trunk(batch, plan)                               # (N, D)
         before = hidden[batch.before_label] if logprobs or entropy or values else hidden   # (L, D)
         label_logprobs = label_entropy = None
         if logprobs or entropy:
@@ -171,9 +173,9 @@ class Policy(nn.Module):
             self.score_head(hidden[batch.last]) if scores and self.score_head is not None else None)
 
     @torch.no_grad()
-    def evaluate_logprobs(self, batch: TokenBatch, temperature: float = 1.0) -> Tensor:
+    def evaluate_logprobs(self, batch: TokenBatch, temperature: float = 1.0, plan: AttentionPlan | None = None) -> Tensor:
         """(L,) logprobs of the labels, without a graph."""
-        logprobs = self(batch, temperature=temperature).logprobs
+        logprobs = self(batch, temperature=temperature, plan=plan).logprobs
         assert logprobs is not None
         return logprobs
 
@@ -238,9 +240,9 @@ class Policy(nn.Module):
     def has_adapter(self) -> bool:
         return hasattr(self.model, "peft_config")
 
-    def _trunk(self, batch: TokenBatch) -> Tensor:
+    def _trunk(self, batch: TokenBatch, plan: AttentionPlan | None = None) -> Tensor:
         if self.ragged:
-            return self._run_trunk(batch.ids, batch.positions, Segments(batch.cu_seqlens, batch.prefix))
+            return self._run_trunk(batch.ids, batch.positions, plan or Segments(batch.cu_seqlens, batch.prefix))
         return self._padded_trunk(batch)
 
     def _run_trunk(self, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:

@@ -9,6 +9,7 @@ from tutelage.statistics.intervals import (
     Estimate,
     mean_interval,
     paired_difference,
+    share_interval,
     t_interval,
     wilson_interval,
     win_rate,
@@ -26,6 +27,6 @@ from tutelage.statistics.strengths import fit_bradley_terry
 __all__ = [
     "ALPHA", "CONFIDENCE", "DRAWS_AT_ONCE", "FEW_CLUSTERS", "Bin", "Estimate", "brier", "calibration_error",
     "crossed_interval", "fit_bradley_terry", "holm", "kendall", "mean_interval", "minimum_detectable_effect",
-    "paired_difference", "pearson", "reliability", "sample_size", "sign_flip_test", "spearman", "t_interval",
-    "tied_groups", "wilson_interval", "win_rate",
+    "paired_difference", "pearson", "reliability", "sample_size", "share_interval", "sign_flip_test", "spearman",
+    "t_interval", "tied_groups", "wilson_interval", "win_rate",
 ]

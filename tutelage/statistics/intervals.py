@@ -19,7 +19,7 @@ from scipy import stats
 from tutelage.errors import ShapeError
 
 CONFIDENCE = 0.95
-DRAWS_AT_ONCE = 2**22      # counts held in memory while resampling
+DRAWS_AT_ONCE = 2**22      # numbers held in memory while resampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,20 @@ def win_rate(a: ArrayLike, b: ArrayLike, clusters: Sequence | NDArray | None = N
     return mean_interval(wins, clusters, resamples, seed)
 
 
+def share_interval(shares: ArrayLike, clusters: Sequence | NDArray | None = None, resamples: int = 10_000,
+                   seed: int = 0) -> Estimate:
+    """`mean_interval` of rows of 0 to 1, such as right or wrong.
+
+    Where all are 0 or all are 1 a bootstrap would claim to be certain, however few they are; Wilson's interval over the
+    clusters is given there. Args and errors as for `mean_interval`.
+    """
+    rows = finite_rows("shares", shares)
+    if rows[0] in (0.0, 1.0) and np.all(rows == rows[0]):
+        n = len(per_cluster(rows, clusters)[0])
+        return wilson_interval(float(rows[0]) * n, n)
+    return mean_interval(rows, clusters, resamples, seed)
+
+
 def wilson_interval(successes: float, n: int) -> Estimate:
     """95 % score interval of a proportion (Wilson 1927): stays in [0, 1], and has width at 0 and n successes.
 
@@ -155,12 +169,11 @@ def per_cluster(rows: NDArray, clusters: Sequence | NDArray | None) -> tuple[NDA
 
 def _bootstrap_means(sums: NDArray, counts: NDArray, resamples: int, seed: int) -> NDArray:
     """Means of `resamples` draws of len(sums) clusters with replacement, each weighted by its rows."""
-    rng = np.random.default_rng(seed)
-    n = len(sums)
+    rng, n = np.random.default_rng(seed), len(sums)
+    places = np.uint16 if n <= 2**16 else np.int64      # narrow ones are drawn faster
     at_once = max(1, DRAWS_AT_ONCE // n)
     means = []
     for start in range(0, resamples, at_once):
-        draws = min(at_once, resamples - start)
-        drawn = rng.multinomial(n, np.full(n, 1 / n), size=draws)          # (draws, clusters)
-        means.append((drawn @ sums) / (drawn @ counts))
+        drawn = rng.integers(0, n, (min(at_once, resamples - start), n), dtype=places)          # (draws, clusters)
+        means.append(sums[drawn].sum(1) / counts[drawn].sum(1))
     return np.concatenate(means)

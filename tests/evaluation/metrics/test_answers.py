@@ -80,5 +80,9 @@ def test_an_answer_inside_a_response(response, answers, found):
     assert contains_answer(response, answers) == found
 
 
+def test_an_article_is_a_word_and_not_the_end_of_one():
+    assert answer_tokens("A banana and an Iran breathe the data") == ["banana", "and", "iran", "breathe", "data"]
+
+
 def test_there_are_cases_enough_of_each_kind():
     assert len(PLAIN) + len(CHINESE) + len(EMPTY) >= 50 and len(CHINESE) >= 10 and len(EMPTY) >= 8

@@ -16,6 +16,7 @@ def test_a_long_choice_wins_only_where_its_length_is_taken_out():
     logprobs, choices = [-4.0, -6.0], ["no", "no, never"]
     assert choose(logprobs) == 0 and choose(logprobs, choices, "characters") == 1      # -2 against -0.67
     assert choose(logprobs, choices, "bytes") == 1 and choose(logprobs, choices, "tokens", [2, 2]) == 0
+    assert choose(logprobs, choices, "tokens", [2, 4]) == 1      # -2 against -1.5
 
 
 def test_bytes_and_characters_differ_in_chinese():

@@ -56,6 +56,12 @@ def test_chrf_is_sacrebleus_sentence_by_sentence_and_over_corpora():
             assert chrf(counts) == pytest.approx(judged.score / 100, abs=1e-9)
 
 
+def test_chrf_of_a_corpus_counts_no_length_that_a_reference_is_too_short_for():
+    said, wanted = ["abcdefgh", "abcdefgh"], ["ab", "abcdefgx"]
+    ours = chrf([chrf_counts(one, [other]) for one, other in zip(said, wanted, strict=True)])
+    assert ours == pytest.approx(CHRF().corpus_score(said, [wanted]).score / 100, abs=1e-9)
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_rouge_is_rouge_scores(language):
     judge = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=False, tokenizer=Characters() if language == "zh" else None)
