@@ -12,7 +12,7 @@ whole training takes a second and every setting can be tried in three seeds.
 The judgments of a kind cost the same number of answers. Two annotators in ten answer nearly at random. Measured on prompts that
 were kept out, in pairs of responses that the truth tells apart.
 
-    python -m bench judgments [--model smollm2-135m-q4 | tiny] [--answers 60 240] [--seeds 3]
+    python -m bench judgments [--model smollm2-135m-q4 | tiny] [--answers 30 60 120 240] [--seeds 3]
 """
 
 from __future__ import annotations
@@ -55,13 +55,14 @@ KINDS = ("comparison", "ranking", "rating", "thumbs", "demonstration")
 OVERLAP = 3               # annotators who are asked each question
 HELD_OUT = 0.35           # share of prompts that nobody judged
 TOLD_APART = 0.05         # truth, 0 to 1, by which the responses of a pair that is looked at differ
-RIDGES = (3e-2, 3e-3)      # a judgment; the better by likelihood on a fifth of the judged prompts
+RIDGES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)      # a judgment; the best by likelihood on a fifth of the judged prompts
 ALIKE = Annotators(reliability=0.0, thresholds=0.0, loading=0.0, offset=0.0)
 EACH = Annotators()
 STYLE = """<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ddd}.stroke{fill:none;stroke-width:2}.band{opacity:.12}
 .s0{stroke:#0072b2}.s1{stroke:#d55e00}.s2{stroke:#009e73}.s3{stroke:#cc79a7}.s4{stroke:#999}.s5{stroke:#e69f00}
 polygon{stroke:none!important}polygon.s0{fill:#0072b2}polygon.s1{fill:#d55e00}polygon.s2{fill:#009e73}polygon.s3{fill:#cc79a7}
-polygon.s4{fill:#999}polygon.s5{fill:#e69f00}</style>"""
+polygon.s4{fill:#999}polygon.s5{fill:#e69f00}.l0{fill:#0072b2}.l1{fill:#d55e00}.l2{fill:#009e73}.l3{fill:#cc79a7}
+.l4{fill:#777}.l5{fill:#b87f00}text[class^=l]{font-size:8px}svg{background:#fff}</style>"""
 
 
 # ---- what is judged -------------------------------------------------------------------------------------------------
@@ -336,13 +337,15 @@ def plot(results: Mapping[int, Mapping[str, Any]]) -> str:
     curve = Curve(name="Held-out accuracy", unit="share of pairs", x=tuple(map(float, results)), x_unit="answers of each kind",
                   lines=lines)
     drawn = str(curve_svg(curve)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="720" ', 1)
-    return drawn.replace(">", f">{STYLE}", 1) + "\n"
+    drawn = drawn.replace('viewBox="0 0 360 200"', 'viewBox="0 0 360 218"', 1).replace(">", f">{STYLE}", 1)
+    legend = "".join(f'<text class="l{at}" x="{10 + 58 * at}" y="213">{name}</text>' for at, name in enumerate(names))
+    return drawn.replace("</svg>", f"{legend}</svg>") + "\n"
 
 
 def run(arguments: list[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="bench judgments")
     parser.add_argument("--model", default="smollm2-135m-q4")
-    parser.add_argument("--answers", type=int, nargs="+", default=[60, 240])
+    parser.add_argument("--answers", type=int, nargs="+", default=[30, 60, 120, 240])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cache", default="", help="a file for the hidden states")
     asked = parser.parse_args(arguments)

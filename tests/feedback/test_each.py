@@ -61,10 +61,11 @@ def test_a_demonstration_is_better_than_each_response_there_is_and_weighs_as_one
 
 
 def test_a_demonstration_is_set_against_a_few_and_not_against_itself(full: Store) -> None:
-    full.add_samples([say(PASTA, f"Answer {n}.") for n in range(20)])
     full.add_judgments([judge("demonstration", "ada", PASTA, (), {"text": "Pasta is nice."})])
     terms, _ = each_judgment(full)
-    assert MOST_REPLACED - 1 <= len(terms) <= MOST_REPLACED and B.response not in {term.rejected for term in terms}
+    assert {term.rejected for term in terms if isinstance(term, Preference)} == {A.response, C.response}
+    full.add_samples([say(PASTA, f"Answer {n}.") for n in range(20)])
+    assert MOST_REPLACED - 1 <= len(each_judgment(full)[0]) <= MOST_REPLACED
 
 
 def test_a_revision_after_ones_own_critique_is_of_the_words(full: Store) -> None:

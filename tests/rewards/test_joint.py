@@ -173,7 +173,7 @@ def test_loss_and_gradient_do_not_depend_on_how_a_step_is_cut(judge: Callable[..
     (whole, gradient), (cut, again) = results
     assert whole["loss"] == pytest.approx(cut["loss"], rel=1e-5) and whole["prior"] == pytest.approx(cut["prior"], rel=1e-5)
     # each parameter stands so far from its prior's mean: half the square of that over the deviation
-    far = [(0.1 * (at + 1) / spread, judges.get_parameter(name).numel()) for at, (name, spread) in enumerate(judges.spreads.items())]
+    far = [(0.1 * at / spread, judges.get_parameter(name).numel()) for at, (name, spread) in enumerate(judges.spreads.items(), 1)]
     assert whole["prior"] == pytest.approx(sum(0.5 * steps**2 * count for steps, count in far), rel=1e-5)
     assert {name for name in gradient if name.startswith("judges.")} == {
         f"judges.{name}" for name in ("reliability", "common", "own", "loading", "tie_above")}
