@@ -276,6 +276,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "chosen-rejected": {"prompt": "Why?", "chosen": [SAY], "rejected": "No.", "margin": 0.5, "judgment_ids": ["j"]},
     "sharegpt-pairs": {"conversations": [{"from": "human", "value": "为什么"}], "chosen": {"from": "gpt", "value": "因为"},
                        "rejected": {"from": "gpt", "value": "不"}},
+    "revisions": {"prompt": "Why?", "response": "No.", "critique": "No reason.", "revision": "Because.", "person": "ann"},
     "hh": {"chosen": "\n\nHuman: Why?\n\nAssistant: Because.", "rejected": "\n\nHuman: Why?\n\nAssistant: No."},
     "kto": {"messages": [ASK, SAY], "label": False, "weight": 2},
     "ratings": {"prompt": "Why?", "response": "Because.", "scores": {"helpful": 3, "correct": 0.5}, "person": "p"},
