@@ -339,7 +339,8 @@ def plot(results: Mapping[int, Mapping[str, Any]]) -> str:
     drawn = str(curve_svg(curve)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="720" ', 1)
     drawn = drawn.replace('viewBox="0 0 360 200"', 'viewBox="0 0 360 218"', 1).replace(">", f">{STYLE}", 1)
     legend = "".join(f'<text class="l{at}" x="{10 + 58 * at}" y="213">{name}</text>' for at, name in enumerate(names))
-    return drawn.replace("</svg>", f"{legend}</svg>") + "\n"
+    title = '<text x="6" y="12" font-size="9">Held-out accuracy, share of pairs; bands are 95 % intervals</text>'
+    return drawn.replace("</svg>", f"{title}{legend}</svg>") + "\n"
 
 
 def run(arguments: list[str]) -> dict[str, Any]:
