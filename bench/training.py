@@ -233,7 +233,7 @@ def ours(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _task(asked: dict[str, Any], policy: Any) -> Any:
     from tutelage.data.chat import Rendered
-    from tutelage.rewards.train import BradleyTerry
+    from tutelage.rewards.bradley_terry import BradleyTerry
     from tutelage.training.pairs import Group
     from tutelage.tuning.config import Preferences
     from tutelage.tuning.pairs import Pairs

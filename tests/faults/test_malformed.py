@@ -29,7 +29,7 @@ from tutelage.tuning.config import SFT, Classify, Preferences, Pretrain
 
 STAGES: dict[str, type] = {"pretrain": Pretrain, "sft": SFT, "classify": Classify, "dpo": Preferences, "reward": RewardModel,
                            "sample": Sample, "rl": RL, "evaluate": Evaluate, "data generate": Generate}
-MAY_BE_BELOW_ZERO = ("seed", "target")
+MAY_BE_BELOW_ZERO = ("seed", "heldout_seed", "target")
 WRONG_TYPES = (True, 7, 0.5, "words", [], ["words"], [0.5, "words"], {}, {"words": 1})
 CONTRADICTIONS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("sft", {"max_length": 4096, "batch_tokens": 2048}, "max_length"),

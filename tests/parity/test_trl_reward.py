@@ -18,7 +18,7 @@ from tutelage.data.chat import ChatTemplate
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_tokenizer
 from tutelage.records import Preference
-from tutelage.rewards.train import BradleyTerry
+from tutelage.rewards.bradley_terry import BradleyTerry
 from tutelage.training.pairs import group_pairs
 
 PAIRS = [("a?", "one", "three hundred"), ("a?", "one", "uno"), ("which number comes then?", "two", "deux"),
