@@ -78,7 +78,8 @@ standard deviations of the reward model; KL in nats a response. {pairs}
 ## Three seeds
 
 `tutelage demo --seed N --project P`, a project each: other held-out instructions, samples, judges' noise and rollouts. One
-thread, as of 22 November 2026; the truth on the 112 held-out prompts.
+thread, as of 22 November 2026 and before reward models kept out whole clusters of prompts, which the run above does; the truth
+on the 112 held-out prompts.
 
 | seed | base | SFT | SFT, best of 4 | RLHF | RLHF less SFT, 95 % | wins | content, SFT → RLHF | KL | RLHF less best of 4 |
 |---|---|---|---|---|---|---|---|---|---|
