@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tutelage.errors import DataError
 from tutelage.evaluation.config import RewardReport
 from tutelage.evaluation.judged_pairs import Item, Judgments, Voice, items_of, prompt_name, sample_of
 from tutelage.evaluation.lineage import lineage_tree
+from tutelage.evaluation.pages import write_pages
 from tutelage.evaluation.reward_figures import measure
 from tutelage.evaluation.reward_report import Examined, LeftOut, report_of_reward
 from tutelage.evaluation.reward_results import Rated, Swap
@@ -28,13 +30,10 @@ from tutelage.models.circumstances import begin_run
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Score
 from tutelage.records import Prompt, Sample, Scores
-from tutelage.reporting.html import render_html
-from tutelage.reporting.report import Language
 from tutelage.runs.directory import Run
 from tutelage.runs.plan import Plan, announce, resident_bytes
 from tutelage.scoring import MEMBER
 
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 AT_ONCE = 32          # responses given to a reward at a time, so that progress shows
 LONGEST = 300         # characters of a reason for a missing score that are kept
 
@@ -253,15 +252,10 @@ def _write(draft: Path, project: Project, config: RewardReport, manifest: Manife
               "wrong": found.wrong, "errors": [_error(item, rated) for item, rated in found.errors]}
     (draft / "report.json").write_text(json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
+    facts = {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}
+    pages = write_pages(draft, partial(report_of_reward, found, lineage=tree, facts=facts))
     shown = sorted({name for item, _ in found.errors for name in item.quotes})
-    quoted = {"report.json": shown}
-    for language in LANGUAGES:
-        page = "report.html" if language == "en" else f"report.{language}.html"
-        facts = {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}
-        (draft / page).write_text(render_html(report_of_reward(found, language=language, lineage=tree, facts=facts)),
-                                  encoding="utf-8")
-        quoted[page] = shown
-    (draft / QUOTED).write_text(json.dumps(quoted, indent=0) + "\n", encoding="utf-8")
+    (draft / QUOTED).write_text(json.dumps(dict.fromkeys(("report.json", *pages), shown), indent=0) + "\n", encoding="utf-8")
 
 
 def _error(item: Item, rated: Rated) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from tutelage.evaluation.human import Human, Vote, by_people
 from tutelage.evaluation.judge import Judged, judge_pairs
 from tutelage.evaluation.lineage import ancestors, lineage_tree
 from tutelage.evaluation.measure import kl_to_reference, perplexity
+from tutelage.evaluation.pages import write_pages
 from tutelage.evaluation.plans import describe, deviations, read_plan
 from tutelage.evaluation.report import report_from_comparison, side_by_side
 from tutelage.evaluation.transcript import before_and_after, before_and_after_ids, transcript, transcript_ids
@@ -38,15 +39,13 @@ from tutelage.models.load import ModelSource, load_policy, load_tokenizer, resol
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Score
 from tutelage.records import AnnotatorKind, Sample, Scores
-from tutelage.reporting.html import render_html
 from tutelage.reporting.model_card import CardInfo, DataUsed, model_card
-from tutelage.reporting.report import Curve, Language, Line, People, Report
+from tutelage.reporting.report import Curve, Line, People, Report
 from tutelage.runs.directory import run_path
 from tutelage.runs.metrics import curve
 from tutelage.runs.plan import Plan, announce, resident_bytes
 from tutelage.statistics import Estimate
 
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 # settings that a plan holds: what responses, or what is said of them, depend on
 PLANNED = ("per_prompt", "best_of", "best_of_n", "temperature", "max_new_tokens", "reward", "judge", "instructions", "seed")
 # stage -> the metrics of its run that the page shows: name, title, unit
@@ -120,15 +119,11 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     page = partial(report_from_comparison, comparison, curves_of(project, manifest),
                    side_by_side(contestants, seed=config.seed), tree,
                    {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}, focus=config.focus,
-                   judged_by=judged_by,
-                   notes=limits, plan=plan, judged=judged, human=human, frontier=best)
+                   judged_by=judged_by, notes=limits, plan=plan, judged=judged, human=human, frontier=best)
     with project.writing(replace(manifest, facts={
             **run.circumstances, "prompts": comparison.num_prompts,
             "samples": {each.name: each.artifact.parent_ref for each in measured}})) as draft:
-        (draft / "report.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        (draft / "samples.md").write_text(transcript(contestants), encoding="utf-8")
-        quoted = {"report.json": before_and_after_ids(contestants, before, config.focus),
-                  "samples.md": transcript_ids(contestants)}
+        quoted = _write_files(draft.path, facts, contestants, before, config.focus)
         quoted |= _write_pages(draft.path, project, config.models[names.index(config.focus)], config.focus, page, people, limits)
         (draft / QUOTED).write_text(json.dumps(quoted, indent=0) + "\n", encoding="utf-8")
         write_used(draft.path, _used(project, config, data, measured))
@@ -136,18 +131,22 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     return draft.artifact
 
 
+def _write_files(draft: Path, facts: Mapping[str, Any], contestants: Sequence[Contestant], before: str,
+                 focus: str) -> dict[str, list[str]]:
+    """The figures and the samples; which records each file quotes."""
+    (draft / "report.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    (draft / "samples.md").write_text(transcript(contestants), encoding="utf-8")
+    return {"report.json": before_and_after_ids(contestants, before, focus), "samples.md": transcript_ids(contestants)}
+
+
 def _write_pages(draft: Path, project: Project, model: str, name: str, page: Callable[..., Report], people: Sequence[People],
                  limits: Sequence[str]) -> dict[str, list[str]]:
     """The report and a model card in every language; which records each page quotes."""
-    quoted = {}
-    for language in LANGUAGES:
-        report = page(language=language)
-        suffix = "" if language == "en" else f".{language}"
-        (draft / f"report{suffix}.html").write_text(render_html(report), encoding="utf-8")
+    reports = write_pages(draft, page)
+    for file, report in reports.items():
         card = _card(project, model, name, report, people, tuple(limits))
-        (draft / f"MODEL_CARD{suffix}.md").write_text(card, encoding="utf-8")
-        quoted[f"report{suffix}.html"] = list(report.quoted)
-    return quoted
+        (draft / file.replace("report", "MODEL_CARD").replace(".html", ".md")).write_text(card, encoding="utf-8")
+    return {file: list(report.quoted) for file, report in reports.items()}
 
 
 def _manifest(project: Project, config: Evaluate, data: Dataset, models: Mapping[str, ModelSource], parents: Mapping[str, str],

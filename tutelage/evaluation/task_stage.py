@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tutelage.evaluation.examine import Examined, Local, Responds, check_models,
 from tutelage.evaluation.graders import metrics_of
 from tutelage.evaluation.groups import by_group, clusters_of, to_json
 from tutelage.evaluation.lineage import ancestors, lineage_tree
+from tutelage.evaluation.pages import write_pages
 from tutelage.evaluation.plans import describe, deviations, read_plan
 from tutelage.evaluation.probes import probe_tasks
 from tutelage.evaluation.probes.leakage import leakage_tasks
@@ -33,12 +35,9 @@ from tutelage.models.footprint import saved_bytes
 from tutelage.models.load import ModelSource, resolve
 from tutelage.project import Artifact, Project
 from tutelage.protocols import Score
-from tutelage.reporting.html import render_html
-from tutelage.reporting.report import Language
 from tutelage.runs.plan import Plan, announce, resident_bytes
 from tutelage.runs.steps import steps
 
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 MARKS = "marks.jsonl"      # one line an item and model: its marks
 
 
@@ -104,29 +103,28 @@ def evaluate_tasks(project: Project, config: Evaluate, addresses: Mapping[str, R
     made = describe_tasks(config, tasks, {name: source.content for name, source in sources.items()})
     plan = None if frozen is None else (str(frozen["sha256"]), deviations(frozen, made))
     leaks = _leaks(project, sources, tasks) if config.contamination else {}
+    facts = {"board": found.to_json(), "plan": made, "planned": plan and plan[0], "deviations": plan and list(plan[1]),
+             "groups": to_json(slices), **_by_task(examined, leaks)}
+    tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
+    page = partial(report_from_board, found, examined, tasks, leaks, slices, focus=config.focus, lineage=tree, plan=plan,
+                   facts={"evaluation": to_plain(config), "circumstances": dict(run.circumstances)})
     with project.writing(replace(manifest, facts={
             **run.circumstances, "tasks": {task.name: task.sha256 for task in tasks},
-        "items": sum(len(task.items) for task in tasks),
-            "deviations": len(plan[1]) if plan else 0})) as draft:
-        facts = {"board": found.to_json(), "plan": made, "planned": None if frozen is None else frozen["sha256"],
-                 "deviations": list(plan[1]) if plan else None, "groups": to_json(slices),
-                 "contamination": {model: {task: _leak_json(each) for task, each in row.items()} for model, row in leaks.items()},
-                 "facts": {model: {each.task: dict(each.facts) for each in row if each.facts} for model, row in examined.items()}}
+            "items": sum(len(task.items) for task in tasks), "deviations": len(plan[1]) if plan else 0})) as draft:
         (draft / "report.json").write_text(json.dumps(_strict(facts), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         _write_marks(draft / MARKS, examined, tasks)
-        tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
-        quoted = {}
-        for language in LANGUAGES:
-            report = report_from_board(found, examined, tasks, leaks, slices, focus=config.focus, language=language,
-                                       lineage=tree, plan=plan,
-                                       facts={"evaluation": to_plain(config), "circumstances": dict(run.circumstances)})
-            page = "report.html" if language == "en" else f"report.{language}.html"
-            (draft / page).write_text(render_html(report), encoding="utf-8")
-            quoted[page] = list(report.quoted)
+        quoted = {file: list(report.quoted) for file, report in write_pages(draft.path, page).items()}
         (draft / QUOTED).write_text(json.dumps(quoted, indent=0) + "\n", encoding="utf-8")
         write_used(draft.path, {})
     run.finish()
     return draft.artifact
+
+
+def _by_task(examined: Mapping[str, Sequence[Examined]],
+             leaks: Mapping[str, Mapping[str, Contamination]]) -> dict[str, Any]:
+    """For the report's JSON: what each model has beside its marks, task by task."""
+    return {"contamination": {model: {task: _leak_json(each) for task, each in row.items()} for model, row in leaks.items()},
+            "facts": {model: {each.task: dict(each.facts) for each in row if each.facts} for model, row in examined.items()}}
 
 
 def load_tasks(config: Evaluate, project: Project | None = None, sources: Iterable[ModelSource] = ()) -> list[Loaded]:
