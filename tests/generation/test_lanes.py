@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from tutelage.generation.lanes import deal, lanes_for, side_by_side
+from tutelage.generation.lanes import deal, few, lanes_for, side_by_side
 from tutelage.generation.requests import Response
 
 
@@ -42,7 +42,8 @@ def test_every_response_is_dealt_once_in_groups_of_one_prompt(lanes: int) -> Non
 def test_few_responses_fly_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     cpu = torch.device("cpu")
-    assert (lanes_for(cpu, 31, 64), lanes_for(cpu, 64, 31), lanes_for(cpu, 32, 32), lanes_for(cpu, 999, 999)) == (1, 1, 2, 2)
+    assert (lanes_for(cpu, 95, 128), lanes_for(cpu, 128, 95), lanes_for(cpu, 96, 96), lanes_for(cpu, 999, 999)) == (1, 1, 2, 2)
+    assert (few(1, 999), few(2, 48), few(2, 999)) == (0, 24, 48)
     assert lanes_for(torch.device("cuda"), 999, 999) == 1
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert lanes_for(cpu, 999, 999) == 1

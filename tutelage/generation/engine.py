@@ -16,7 +16,7 @@ from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
 from tutelage.errors import ConfigError, ModelError
 from tutelage.generation.flight import Flight, Group
-from tutelage.generation.lanes import deal, lanes_for, side_by_side
+from tutelage.generation.lanes import deal, few, lanes_for, side_by_side
 from tutelage.generation.requests import OnToken, Response, check, settings_of
 from tutelage.generation.text import StopStrings, before_stop
 from tutelage.messages import record_id
@@ -120,10 +120,18 @@ def decode(policy: Policy, prompts: Sequence[Sequence[int]], responses: Sequence
     halt = threading.Event()
     done, told = _one_at_a_time(on_done), _one_at_a_time(on_token)
 
-    def fly(groups: list[Group]) -> None:
-        Flight(decoder, prompts, sampling, frozenset(stop_ids), SlotCache(room, capacity), halt, done, told).fly(groups)
+    flights = [Flight(decoder, prompts, sampling, frozenset(stop_ids), SlotCache(room, capacity), halt, done, told)
+               for _ in range(lanes)]
 
-    side_by_side(fly, deal(responses, lanes, room), halt)
+    def fly(lane: tuple[Flight, list[Group]]) -> None:
+        flight, groups = lane
+        flight.fly(groups, few(lanes, room))
+
+    side_by_side(fly, list(zip(flights, deal(responses, lanes, room), strict=True)), halt)
+    first, *others = flights
+    for other in others:
+        first.take_over(other)
+    first.fly()
 
 
 def _one_at_a_time(call: Callable[P, R] | None) -> Callable[P, R] | None:

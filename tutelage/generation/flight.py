@@ -38,15 +38,25 @@ class Flight:
         self.active: Group = []
         self.lengths: list[int] = []           # tokens whose keys and values each slot holds
 
-    def fly(self, groups: Sequence[Group]) -> None:
-        """Draw all of `groups`, none of which is larger than the cache; leave off where `halt` is set."""
+    def fly(self, groups: Sequence[Group] = (), down_to: int = 0) -> None:
+        """Draw all of `groups`, none of which is larger than the cache, and what is in flight already; leave off where `halt` is
+        set, or where none waits and at most `down_to` are in flight.
+        """
         waiting = deque(groups)
-        while (waiting or self.active) and not self.halt.is_set():
+        while (waiting or len(self.active) > down_to) and not self.halt.is_set():
             free = self.cache.slots - len(self.active)
             if waiting and (not self.active or free >= max(len(waiting[0]), self.cache.slots // 4)):
                 self._admit(list(self._next(waiting, free)))
             else:
                 self._advance()
+
+    def take_over(self, other: Flight) -> None:
+        """Go on with what `other` has in flight, for which there must be room."""
+        for slot, length in enumerate(other.lengths):
+            self.cache.take(other.cache, slot, len(self.active) + slot, length)
+        self.active += other.active
+        self.lengths += other.lengths
+        other.active, other.lengths = [], []
 
     def _next(self, waiting: deque[Group], free: int) -> Iterator[Group]:
         """As many groups as there are slots for, and as one forward takes."""

@@ -1,8 +1,8 @@
 """Halves of the responses side by side, each with processor threads of its own.
 
 A step of decoding is hundreds of short operations, which gain little from a second thread each; two flights, a thread each,
-keep both busy all the time (docs/LOG.md has the figures). Which response flies where depends on the requests alone, so that
-a run in bf16 repeats itself to the bit.
+keep both busy all the time. But each flight reads all weights, so few responses fly together (docs/LOG.md has the figures).
+Which response flies where depends on the requests alone, so that a run in bf16 repeats itself to the bit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tutelage.generation.flight import Group
 from tutelage.generation.requests import Response
 
 MOST = 2             # lanes
-LANE_SLOTS = 16      # responses in flight below which a lane does not pay: weights are read once for each lane
+LANE_SLOTS = 48      # responses in flight below which a lane does not pay: weights are read once for each lane
 Item = TypeVar("Item")
 
 
@@ -26,6 +26,11 @@ def lanes_for(device: torch.device, responses: int, slots: int) -> int:
     if device.type != "cpu":
         return 1
     return max(1, min(MOST, torch.get_num_threads(), min(responses, slots) // LANE_SLOTS))
+
+
+def few(lanes: int, room: int) -> int:
+    """At how many responses in flight, and none waiting, a lane stops, for one to go on with those of all in its `room`."""
+    return min(LANE_SLOTS, room // lanes) if lanes > 1 else 0
 
 
 def deal(responses: Sequence[Response], lanes: int, largest: int) -> list[list[Group]]:

@@ -10,7 +10,7 @@ N tokens · S sequences in flight · D hidden size · H query heads · K key/val
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,8 +25,6 @@ from tutelage.models.policy import Policy
 
 PLAIN = frozenset(("llama", "mistral", "qwen2", "qwen3"))      # which the tests hold to transformers' own forward
 PART = 16      # rows of logits that are finished at a time: 3 MB in fp32 at a vocabulary of 49,152, which stays in the cache
-
-Product = Callable[[Tensor], Tensor]
 
 
 class Decoder:
@@ -95,13 +93,14 @@ class _Block:
     """What one layer computes with."""
 
     before_attention: RMSNorm
-    qkv: Product
+    qkv: _Product
     q_norm: RMSNorm | None
     k_norm: RMSNorm | None
-    out: Product
+    out: _Product
     before_mlp: RMSNorm
-    gate_up: Product
-    down: Product
+    gate: _Product
+    up: _Product
+    down: _Product
     scaling: float
     window: int | None
 
@@ -116,7 +115,7 @@ class PlainDecoder(Decoder):
         self.query_heads, self.key_heads = text.num_attention_heads, text.num_key_value_heads
         pack = _packs(policy)
         self._blocks = [_block(each, policy, rows, pack) for each in policy.blocks()]
-        self._head = _product([policy.head], rows, pack)
+        self._head = _Product([policy.head], rows, pack)
 
     @torch.no_grad()
     def hidden(self, ids: Tensor, positions: Tensor, plan: AttentionPlan) -> Tensor:
@@ -125,9 +124,9 @@ class PlainDecoder(Decoder):
         cos, sin = (each[0, :, None] for each in trunk.rotary_emb(x[None], position_ids=positions[None]))      # (N, 1, d)
         sin = torch.cat((-sin[..., : self.head_size // 2], sin[..., self.head_size // 2 :]), -1)
         for number, block in enumerate(self._blocks):
-            x = x + block.out(self._attend(number, block, _normed(block.before_attention, x), cos, sin, plan))
-            gate, up = block.gate_up(_normed(block.before_mlp, x)).chunk(2, -1)     # (N, I) each
-            x = x + block.down(F.silu(gate).mul_(up))
+            x = block.out.plus(self._attend(number, block, _normed(block.before_attention, x), cos, sin, plan), x)
+            normed = _normed(block.before_mlp, x)
+            x = block.down.plus(block.up.times(normed, block.gate.silu(normed)), x)
         return _normed(trunk.norm, x)
 
     def _attend(self, number: int, block: _Block, x: Tensor, cos: Tensor, sin: Tensor, plan: AttentionPlan) -> Tensor:
@@ -147,12 +146,12 @@ class PlainDecoder(Decoder):
 
 def _block(block: Any, policy: Policy, rows: int, pack: bool) -> _Block:
     attention = block.self_attn
-    gate, up, down = _mlp(block)
+    gate, up, down = (_Product([each], rows, pack) for each in _mlp(block))
     window = policy.config.sliding_window if policy.config.model_type == "mistral" else getattr(attention, "sliding_window", None)
     return _Block(
-        block.input_layernorm, _product([attention.q_proj, attention.k_proj, attention.v_proj], rows, pack),
-        getattr(attention, "q_norm", None), getattr(attention, "k_norm", None), _product([attention.o_proj], rows, pack),
-        block.post_attention_layernorm, _product([gate, up], rows, pack), _product([down], rows, pack), attention.scaling, window)
+        block.input_layernorm, _Product([attention.q_proj, attention.k_proj, attention.v_proj], rows, pack),
+        getattr(attention, "q_norm", None), getattr(attention, "k_norm", None), _Product([attention.o_proj], rows, pack),
+        block.post_attention_layernorm, gate, up, down, attention.scaling, window)
 
 
 def _normed(norm: RMSNorm, x: Tensor) -> Tensor:
@@ -167,12 +166,34 @@ def _packs(policy: Policy) -> bool:
     return policy.device.type == "cpu" and policy.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available()
 
 
-@torch.no_grad()
-def _product(layers: list[Any], rows: int, pack: bool) -> Product:
-    """x ↦ what these linear layers give for it, side by side."""
-    bias = torch.cat([each.bias for each in layers]) if layers[0].bias is not None else None
-    if not pack:
-        return lambda x: torch.cat([F.linear(x, each.weight, each.bias) for each in layers], -1)
-    joined = torch.cat([each.weight for each in layers]) if len(layers) > 1 else layers[0].weight.detach()
-    laid = torch.ops.mkldnn._reorder_linear_weight(joined, rows)
-    return lambda x: torch.ops.mkldnn._linear_pointwise(x, laid, bias, "none", [], "")
+class _Product:
+    """What these linear layers give for their input, side by side, and what is done with it at once.
+
+    On weights that were laid out it is done before the product is rounded, and without another pass over memory.
+    """
+
+    @torch.no_grad()
+    def __init__(self, layers: list[Any], rows: int, pack: bool) -> None:
+        joined = torch.cat([each.weight for each in layers]) if pack and len(layers) > 1 else layers[0].weight.detach()
+        self._layers = layers
+        self._bias = torch.cat([each.bias for each in layers]) if layers[0].bias is not None else None
+        self._laid = torch.ops.mkldnn._reorder_linear_weight(joined, rows) if pack else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._laid is None:
+            return torch.cat([F.linear(x, each.weight, each.bias) for each in self._layers], -1)
+        return torch.ops.mkldnn._linear_pointwise(x, self._laid, self._bias, "none", [], "")
+
+    def silu(self, x: Tensor) -> Tensor:
+        if self._laid is None:
+            return F.silu(self(x))
+        return torch.ops.mkldnn._linear_pointwise(x, self._laid, self._bias, "swish", [], "")
+
+    def times(self, x: Tensor, other: Tensor) -> Tensor:
+        return self(x) * other if self._laid is None else self._with(x, other, "mul")
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        return self(x) + other if self._laid is None else self._with(x, other, "add")
+
+    def _with(self, x: Tensor, other: Tensor, what: str) -> Tensor:
+        return torch.ops.mkldnn._linear_pointwise.binary(x, other, self._laid, self._bias, what)

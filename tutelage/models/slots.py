@@ -55,6 +55,13 @@ class SlotCache:
             values[target, :, :length] = values[source, :, :length]
 
 
+    def take(self, other: SlotCache, source: int, target: int, length: int) -> None:
+        """Let `target` continue what slot `source` of another cache of this shape holds."""
+        for layer in self.keys:
+            self.keys[layer][target, ..., :length] = other.keys[layer][source, ..., :length]
+            self.values[layer][target, :, :length] = other.values[layer][source, :, :length]
+
+
 class Prefill:
     """Prompts laid end to end, each attending to itself; their keys and values are kept, prompt i in slot `slots[i]`.
 
