@@ -15,7 +15,9 @@ from one_at_a_time import MODELS, V, any_sampling, follow, tiny
 
 from tutelage.generation import lanes as lanes_module
 from tutelage.generation.engine import Response, decode
+from tutelage.generation.flight import Flight
 from tutelage.models.policy import Policy
+from tutelage.records import Sampling
 
 GAP = 1e-4              # in probability
 NEAR_FRACTION = 1e-3    # of all positions, at most
@@ -91,6 +93,31 @@ def test_random_runs_equal_one_at_a_time_decoding() -> None:
 @pytest.mark.usefixtures("lane_slots")
 def test_random_runs_in_two_lanes_equal_one_at_a_time_decoding() -> None:
     tally_of(range(1000, 1008))
+
+
+@pytest.mark.usefixtures("lane_slots")
+def test_what_two_lanes_leave_is_drawn_by_one_as_if_it_had_drawn_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths, prompts = (4, 30, 9, 24, 3, 18), [[5, 6, 7], [8, 9], [1, 2, 3, 4]]
+
+    def drawn() -> list[Response]:
+        responses = [Response(i % 3, i, Sampling(max_new_tokens=length)) for i, length in enumerate(lengths)]
+        decode(Policy(tiny("llama")), prompts, responses, Sampling(), (), 6)
+        return responses
+
+    taken, take_over = [], Flight.take_over
+
+    def noted(self: Flight, other: Flight) -> None:
+        taken.append((list(self.lengths), list(other.lengths)))
+        take_over(self, other)
+
+    monkeypatch.setattr(Flight, "take_over", noted)
+    in_two = drawn()
+    assert [len(ours) * len(theirs) for ours, theirs in taken] == [1], "each lane had one left"
+    monkeypatch.setattr(lanes_module, "LANE_SLOTS", 99)
+    in_one = drawn()
+    assert len(taken) == 1, "one lane takes nothing over"
+    for two, one in zip(in_two, in_one, strict=True):
+        assert two.ids == one.ids and two.logprobs == pytest.approx(one.logprobs, abs=2e-5)
 
 
 @pytest.mark.faults
