@@ -93,6 +93,9 @@ def test_an_interrupted_run_ends_with_the_lines_of_one_that_was_not(project: Pro
     with pytest.raises(RewardError):
         rl(project, config(), CallableReward(failing), {})
     assert [line["step"] for line in lines(project)][::5] == [0, 2, 4]
+    path, = project.runs.glob("*/samples.jsonl")
+    with open(path, "ab") as file:
+        file.write(b'{"step": 0, "prompt": "\xee"}\n{"step": 0, "pro')      # damaged, and cut
     rl(project, config(), CallableReward(failing), {})
     assert lines(project) == lines(other)
 

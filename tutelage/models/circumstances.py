@@ -12,7 +12,7 @@ from tutelage.lineage import Manifest, code_version, environment
 from tutelage.models.builtin import cache_dir
 from tutelage.models.precision import choose_precision, known_ceiling
 from tutelage.project import Project
-from tutelage.runs.directory import Run, begin, recorded
+from tutelage.runs.directory import Run, begin, recorded, run_path
 
 
 def begin_run(project: Project, manifest: Manifest, precision: str, allow_drift: bool = False) -> Run:
@@ -26,8 +26,10 @@ def begin_run(project: Project, manifest: Manifest, precision: str, allow_drift:
     if before is not None:
         try:
             torch.set_num_threads(int(before["threads"]))
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise ResumeError(f"this run used {before.get('threads')} threads, which cannot be set here: {error}.") from None
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            run = run_path(project, manifest)
+            raise ResumeError(f"the run {run.name} is recorded with {before.get('threads')} threads, which cannot be set here "
+                              f"({error}). Remove {run} to begin anew.") from None
         precision = str(before.get("precision"))
     run = begin(project, manifest, circumstances(choose_precision(precision, cache_dir())), allow_drift)
     if before is None:

@@ -24,6 +24,7 @@ from tutelage.protocols import Generate, Score
 from tutelage.records import Prompt, Sample, Sampling
 from tutelage.runs.directory import SAMPLES, Run
 from tutelage.runs.meter import phase
+from tutelage.runs.metrics import parse_line
 
 COUNT = 5      # prompts, spread evenly over the data
 
@@ -42,13 +43,15 @@ class Snapshots:
         run.note(quoted=sorted(prompt.id for prompt in self.prompts))
 
     def look(self, made: int) -> None:
-        """Answer the prompts after `made` steps. What an interrupted run wrote of this step and later ones is taken back."""
+        """Answer the prompts after `made` steps. What an interrupted run wrote of this step and later ones is taken back, and a
+        line that was damaged is left out.
+        """
         with phase("evaluation"), leaving_generators():
             samples = self.engine.generate(self.prompts, self.sampling)
             lines = [_line(made, sample, score) for sample, score in zip(samples, self._scores(samples), strict=True)]
         draft = self.path.with_suffix(".draft")
         with disk.writing(self.path, "the last checkpoint stands"):
-            draft.write_text("".join([*self._before(made), *lines]), encoding="utf-8")
+            draft.write_bytes(b"".join([*self._before(made), *lines]))
             os.replace(draft, self.path)
 
     def _scores(self, samples: Sequence[Sample]) -> Sequence[float | None]:
@@ -60,16 +63,16 @@ class Snapshots:
             return [None] * len(samples)
         return [score if math.isfinite(score) else None for score in scores]
 
-    def _before(self, made: int) -> Iterator[str]:
+    def _before(self, made: int) -> Iterator[bytes]:
         if self.path.is_file():
-            for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True):
-                if json.loads(line)["step"] < made:
+            for line in self.path.read_bytes().splitlines(keepends=True):      # of bytes: a text may hold other ends of lines
+                if line.endswith(b"\n") and (read := parse_line(line)) is not None and read["step"] < made:
                     yield line
 
 
-def _line(made: int, sample: Sample, score: float | None) -> str:
+def _line(made: int, sample: Sample, score: float | None) -> bytes:
     asked: dict[str, Any] = {"step": made, "prompt": sample.prompt.messages[-1].text, "response": sample.text, "score": score}
-    return json.dumps(asked, ensure_ascii=False) + "\n"
+    return (json.dumps(asked, ensure_ascii=False) + "\n").encode()
 
 
 @contextmanager
