@@ -33,6 +33,7 @@ class Given:
     words: str
     verdict: str
     known: str
+    is_settled: bool       # a reviewer's word, not an answer known beforehand
     is_contested: bool
 
 
@@ -126,7 +127,7 @@ def _given(store: Store, campaign: Campaign, person: str, language: str) -> Iter
         if (known := _known(task, said.get(verdicts.get(task.item) or ""))) is not None:
             verdict = "right" if matches(task.kind, in_item_order(task.kind, own.answer, task.order), known) else "wrong"
             words = kind.in_words(as_shown(task.kind, known, task.order), language)
-        yield Given(task, kind.in_words(own.answer, language), verdict, words, task.id in contested)
+        yield Given(task, kind.in_words(own.answer, language), verdict, words, task.item in verdicts, task.id in contested)
 
 
 def _known(task: Task, resolution: Judgment | None) -> dict[str, Any] | None:
