@@ -171,6 +171,14 @@ def test_numbers_agree_with_their_words(browser: Visit, store: Store) -> None:
     assert "on 1 item others judged too" in page and "on 2 items others judged too" in page
 
 
+def test_nobody_agrees_with_others_where_there_is_nothing_to_compare(browser: Visit, store: Store) -> None:
+    for kind, answer in (("demonstration", {"text": "Hello."}), ("comparison", {"winner": "cannot_judge"})):
+        made = campaign(store, name=kind, kind=kind, num=1, num_samples=0 if kind == "demonstration" else 2, overlap=2)
+        judge(browser, store, made.id, {"ann": answer, "bo": answer})
+    page = browser("ann").get("/me").text
+    assert "100%" not in page and "not measured where people write" in page
+
+
 def test_sides_are_told_of_where_there_are_sides(browser: Visit, store: Store) -> None:
     for kind, num_samples, answer in (("comparison", 2, {"winner": "tie"}), ("thumbs", 1, {"up": True})):
         made = campaign(store, name=kind, kind=kind, num=2, num_samples=num_samples)
@@ -255,10 +263,12 @@ def test_the_audit_page_has_words_for_whatever_is_written_down() -> None:
     for path in (Path(tutelage.__file__).parent).rglob("*.py"):
         source = path.read_text(encoding="utf-8")
         if "write_line(connection, now" in source or "audit.add(" in source:
-            written |= {action for action in re.findall(r'(?:write_line|audit\.add)\([^"]*?f?"([a-z ]+\.[a-z.]*(?:\{[a-z]+\}[a-z.{}]*)?)"', source)}
+            found = r'(?:write_line|audit\.add)\([^"]*?f?"([a-z ]+\.[a-z.]*(?:\{[a-z]+\}[a-z.{}]*)?)"'
+            written |= set(re.findall(found, source))
     filled = {"link.{purpose}": ("setup", "invitation", "password"), "link.used.{purpose}": ("setup", "invitation", "password"),
               "campaign.{state}": STATES, "item.{decision}": ("judged", "upheld", "dismissed"),
-              "role.{word}.{role}": [f"{word}.{role}" for word in ("grant", "revoke") for role in ROLES], "role.grant.{role}": ROLES}
+              "role.grant.{role}": ROLES,
+              "role.{word}.{role}": [f"{word}.{role}" for word in ("grant", "revoke") for role in ROLES]}
     wanted = {action[: action.index("{")] + each for action in written if "{" in action for each in filled[action]}
     wanted |= {action for action in written if "{" not in action}
     assert len(written) > 12 and wanted == set(ACTIONS)

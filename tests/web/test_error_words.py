@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import catalogues
 import error_sites
 
 from tutelage.errors import DataError
@@ -53,11 +54,15 @@ def test_every_name_of_a_field_is_translated() -> None:
     names = {node.args[0].value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)
              and isinstance(node.func, ast.Name) and node.func.id == "_number" and isinstance(node.args[0], ast.Constant)}
     assert len(names) > 10 and names <= set(CATALOGUE["words"])
+    chinese = {str(message.id).partition(" (")[0].lower(): str(message.string).partition("（")[0]
+               for message in catalogues.catalogue("studio", "zh-CN") if isinstance(message.id, str)}
+    assert {name: CATALOGUE["words"][name] for name in names} == {name: chinese.get(name) for name in names}, \
+        "a field is called in a message as it is called in the form"
 
 
 def test_what_people_typed_is_kept_and_messages_stand_inside_others() -> None:
     assert WORDS.say("there is a campaign 'Ä {0} .*' already. Choose another name.") == "已有名为 'Ä {0} .*' 的活动，请另选名称。"
-    assert WORDS.say("seed: got '-1'; wanted a whole number from 0 to 9.") == "种子：得到 '-1'；应为 0 到 9 的整数。"
+    assert WORDS.say("seed: got '-1'; wanted a whole number from 0 to 9.") == "随机种子：得到 '-1'；应为 0 到 9 的整数。"
     inner = "no artifact 'x' in p. There are: none."
     assert WORDS.say("no model 'x': not a built-in name, a model directory, a .gguf file or hf:org/name, and " + inner) == (
         "没有模型 'x'：它不是内置名称、模型目录、.gguf 文件或 hf:org/name，并且 p 中没有工件 'x'。现有：无。")
