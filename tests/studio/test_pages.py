@@ -13,12 +13,15 @@ import pytest
 from studio_work import campaign, entry, prompt_of, sample_of
 
 import tutelage
+from tutelage.errors import UsageError
 from tutelage.lineage import Manifest
+from tutelage.options import Options
 from tutelage.project import Project
 from tutelage.store import Store
 from tutelage.store.accounts import ROLES
 from tutelage.store.questions import STATES
 from tutelage.studio.campaigns import KIND_NAMES
+from tutelage.studio.command import studio
 from tutelage.studio.items import make, typed
 from tutelage.studio.people import ACTIONS
 
@@ -208,6 +211,15 @@ def test_a_flag_is_upheld_or_dismissed(browser: Visit, store: Store) -> None:
     assert store.review.flags(made.id) == [] and store.review.resolutions(made.id)[0].decision == "dismissed"
 
 
+def test_one_word_settles_all_flags_that_the_page_shows(browser: Visit, store: Store) -> None:
+    made = campaign(store, num=1, overlap=2)
+    [item] = [item.id for item in store.campaigns.items(made.id)]
+    flags = [store.review.flag(item, person, "broken", time.time()) for person in ("annotator", "lead")]
+    assert all(f'value="{flag}"' in browser("reviewer").get(f"/review/{item}").text for flag in flags)
+    browser("reviewer").post(f"/review/{item}", {"decision": "dismissed", "flag": flags})
+    assert store.review.flags(made.id) == []
+
+
 def test_one_takes_along_what_one_gave_and_no_more(browser: Visit, store: Store) -> None:
     made = campaign(store, num=2, overlap=2)
     judge(browser, store, made.id, {"ann": {"winner": "tie"}, "bo": {"winner": "both_bad"}})
@@ -272,6 +284,12 @@ def test_the_audit_page_has_words_for_whatever_is_written_down() -> None:
     wanted = {action[: action.index("{")] + each for action in written if "{" in action for each in filled[action]}
     wanted |= {action for action in written if "{" not in action}
     assert len(written) > 12 and wanted == set(ACTIONS)
+
+
+def test_the_command_opens_nothing_to_others_without_tls_or_a_proxy(project: Project) -> None:
+    for host in ("0.0.0.0", "::"):
+        with pytest.raises(UsageError, match="--tls-cert"):
+            studio(["--host", host, "--port", "0"], Options(project=project.root))
 
 
 def test_each_role_finds_its_first_page(browser: Visit, store: Store) -> None:

@@ -150,7 +150,8 @@ def _choices(case: _Case, language: str, texts: list[str]) -> list[tuple[str, st
 
 def _settle(request: Request, id: str) -> Response:
     """The reviewer's word on the item: an answer, or that a flag or contest stands ("upheld") or does not ("dismissed")."""
-    given = values_of(request.state.form, "decision", "answer", "note", "flag", "contest")
+    form = request.state.form
+    given = values_of(form, "decision", "answer", "note")
     case, store = _case(request, id), request.app.state.store
     answer = None
     if given["decision"] == "judged":
@@ -162,8 +163,8 @@ def _settle(request: Request, id: str) -> Response:
     elif given["decision"] not in ("upheld", "dismissed"):
         return _page(request, id, say(request, "Choose an answer first."), 422)
     reviewer, note = request.state.visitor.person, given["note"].strip()[:2000]
-    flags = [each.id for each in case.flags if given["decision"] == "judged" or each.id == given["flag"]]
-    contests = [each.id for each in case.contests if given["decision"] == "judged" or each.id == given["contest"]]
+    flags = [each.id for each in case.flags if given["decision"] == "judged" or each.id in form.getlist("flag")]
+    contests = [each.id for each in case.contests if given["decision"] == "judged" or each.id in form.getlist("contest")]
     # One word settles all that waits on the item: the answer itself, then each flag and contest it closes.
     if answer is not None:
         store.review.resolve(id, reviewer, "judged", time.time(), answer, note=note)
