@@ -74,7 +74,7 @@ def test_pages_show_errors_of_lower_rooms_in_chinese(browser, store) -> None:  #
     lead = browser("lead", language="zh-CN")
     form = {"name": "x", "kind": "comparison", "per_prompt": "1", "overlap": "many", "lease_min": "15", "seed": "0"}
     answer = lead.post("/campaigns/new", form)
-    assert answer.status_code == 422 and "每条目人数：得到 &#39;many&#39;；应为 1 到 1000 的整数。" in answer.text
+    assert answer.status_code == 422 and "每项人数：得到 &#39;many&#39;；应为 1 到 1000 的整数。" in answer.text
     asked = browser("annotator", language="zh-CN").send("/api/keys", {"kind": "comparison", "keys": {"tie": "x", "undo": "x"}})
     assert (asked.status_code, asked.json()) == (400, {"error": "两个操作不能用同一个键。"})
     entry = {"op": "answer", "task": "t0", "key": "k" * 16, "answer": {"winner": "a", "strength": 1}}
