@@ -89,5 +89,11 @@ def decide(page: Any, key: str) -> None:
     page.wait_for_function("before => (document.querySelector('.task h2')?.id ?? '') !== before", arg=before)
 
 
+def too_wide(page: Any) -> bool:
+    """Whether the page is wider than the screen. A phone's `innerWidth` grows with what sticks out, so it tells nothing."""
+    wide: bool = page.evaluate("width => document.documentElement.scrollWidth > width", page.viewport_size["width"])
+    return wide
+
+
 def all_saved(page: Any) -> None:
     page.wait_for_selector('[data-at="saving"][data-state="saved"]')

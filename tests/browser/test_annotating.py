@@ -7,11 +7,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from desk import all_saved, begin, decide, task
+from desk import all_saved, begin, decide, task, too_wide
 from studio_process import StudioProcess, prompt_of, sample_of
 
 from tutelage.store import Store
 from tutelage.store.questions import NewItem, Terms
+
+# Whether a cell of a table breaks a word of a few Chinese characters, so that it reads from top to bottom.
+VERTICAL = """() => [...document.querySelectorAll("th, td")].some((cell) => {
+    const text = cell.innerText.trim();
+    return /^[\u4e00-\u9fff]{2,5}$/.test(text) && cell.getClientRects().length && !cell.children.length
+        && (() => { const range = document.createRange(); range.selectNodeContents(cell);
+            return new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size > 1; })();
+})"""
 
 
 class Desk:
@@ -42,6 +50,14 @@ class Desk:
         page.context.add_cookies([{"name": "tutelage-session", "value": self.session, "url": self.studio.url}])
         begin(page, self.studio.url, self.items[kind])
         return page
+
+    def waiting(self) -> str:
+        """An item that a reviewer has to look at, somebody else's."""
+        with Store.open(self.studio.project.store_path) as store:
+            store.add_person("bo", "human", "Bo")
+            [item, *_] = list(store.campaigns.items(self.items["ranking"]))
+            store.review.flag(item.id, "bo", "broken", time.time())
+        return item.id
 
     def answers(self, kind: str = "comparison") -> list[dict[str, Any]]:
         with Store.open(self.studio.project.store_path) as store:
@@ -196,19 +212,44 @@ def test_axe_finds_nothing_serious(desk: Desk, options: dict[str, Any]) -> None:
     page = desk.page(**options)
     wrong = []
     for path in ("", "/", "/campaigns", "/campaigns/new", f"/campaigns/{desk.items['comparison']}", "/people", "/me",
-                 "/review", f"/annotate/{desk.items['rating']}", f"/annotate/{desk.items['spans']}"):
+                 "/audit", "/review", f"/review/{desk.waiting()}", f"/annotate/{desk.items['edit']}",
+                 f"/annotate/{desk.items['rating']}", f"/annotate/{desk.items['spans']}"):
         if path:
             page.goto(desk.studio.url + path)
             page.wait_for_timeout(200)
         found = axe.Axe().run(page)
         wrong += [(path, each["id"], each["nodes"][0]["html"][:120]) for each in found.response["violations"]
                   if each["impact"] in ("serious", "critical")]
+        if too_wide(page):
+            wrong.append((path, "too wide", ""))
+        if page.evaluate(VERTICAL):
+            wrong.append((path, "words of a table stand on end", ""))
     assert wrong == []
+
+
+def test_the_button_that_sends_is_not_under_the_bar_of_decisions(desk: Desk) -> None:
+    page = desk.page("edit")
+    send = page.locator(".writing button")
+    box = send.bounding_box()
+    page.set_viewport_size({"width": 1280, "height": round(box["y"] + box["height"]) + 4})
+    assert send.evaluate("""button => { const box = button.getBoundingClientRect();
+        return button.contains(document.elementFromPoint(box.x + box.width / 2, box.bottom - 2)); }""")
+
+
+def test_the_guideline_of_a_lead_is_read_with_its_layout(desk: Desk) -> None:
+    with Store.open(desk.studio.project.store_path) as store:
+        store.accounts.set_roles("ann", ["annotator", "lead"], None, time.time())
+        label = store.campaigns.publish_guideline("own", {"en": "First:\n\n- read\n- decide"}, "ann", time.time())
+        made = store.campaigns.create("guided", "thumbs", Terms(guideline=label), None, time.time())
+    page = desk.page()
+    page.goto(f"{desk.studio.url}/campaigns/{made.id}")
+    page.locator("details").evaluate_all("every => every.forEach((details) => { details.open = true; })")
+    page.wait_for_selector("details li >> text=decide")
 
 
 def test_a_phone_shows_all_of_it_and_a_finger_decides(desk: Desk) -> None:
     page = desk.page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert not too_wide(page)
     before = task(page)
     page.locator('.decision[data-action="tie"]').tap()
     page.wait_for_function("before => document.querySelector('.task h2').id !== before", arg=before)

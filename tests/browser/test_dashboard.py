@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from desk import too_wide
 from studio_process import StudioProcess
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "studio"))      # where the tests find dashboard_work
@@ -18,6 +20,9 @@ from dashboard_work import log as write_lines
 
 from tutelage.store import Store
 
+KEEP_PLOTS = """window.plots = []; let real; Object.defineProperty(window, "uPlot", { get: () => real, set(made) {
+    real = new Proxy(made, { construct(target, given) {
+        const plot = new target(...given); window.plots.push(plot); return plot; } }); } });"""
 CATCH = "window.caught = []; window.alert = (what) => { window.caught.push(what); };"
 PATHS = ("/runs", "/runs/{run}", "/runs/compare?run={run}&run={other}", "/runs/{run}/samples", "/artifacts",
          "/artifacts/model/sft/1", "/artifacts/dataset/instructions/1", "/artifacts/report/first/1")
@@ -37,9 +42,9 @@ class Board:
             self.session = store.access.begin_session("lea", time.time(), 3600)
         studio.start()
 
-    def page(self, path: str = "/runs/{run}", **options: Any) -> Any:
+    def page(self, path: str = "/runs/{run}", init: str = "", **options: Any) -> Any:
         page = self.person(**options)
-        page.add_init_script(CATCH)
+        page.add_init_script(CATCH + init)
         page.context.add_cookies([{"name": "tutelage-session", "value": self.session, "url": self.studio.url}])
         self.go(page, path)
         return page
@@ -105,6 +110,23 @@ def test_plots_answer_to_pointer_keyboard_smoothing_and_scale(board: Board) -> N
     assert figure.locator(".readout").inner_text() == "step 4: 22.27"
 
 
+def test_close_values_are_told_apart_at_the_axis_and_no_point_lies_on_the_edge(board: Board) -> None:
+    new = run(board.studio.project, "close", steps=0, seed=3)
+    with open(new / "metrics.jsonl", "w", encoding="utf-8") as file:
+        for step in range(6):
+            line = {"step": step, "objective/entropy": 5.535 + step / 1e4, "objective/score": -step / 10,
+                    "objective/kl": -step / 1e3}
+            file.write(json.dumps(line) + "\n")
+    page = board.page(f"/runs/{new.name}", init=KEEP_PLOTS)
+    said(page, "Entropy of the policy", "5.535")
+    [axis] = page.evaluate("""window.plots.filter((plot) => plot.axes[1].label === 'nats a token')
+        .map((plot) => plot.axes[1]._values)""")
+    assert len(set(axis)) == len(axis) > 2
+    [ends] = page.evaluate("""window.plots.filter((plot) => plot.axes[0].label === 'nats').map((plot) => [
+        plot.valToPos(plot.data[0].at(0), 'x'), plot.bbox.width / devicePixelRatio - plot.valToPos(plot.data[0].at(-1), 'x')])""")
+    assert min(ends) > 5, "the largest point is 5 wide"
+
+
 def test_a_run_that_begins_to_measure_gets_its_plots(board: Board) -> None:
     new = run(board.studio.project, "fresh", steps=0, seed=3)
     page = board.page(f"/runs/{new.name}")
@@ -150,6 +172,6 @@ def test_axe_finds_nothing_serious_and_no_page_is_wider_than_its_window(board: B
             found = axe.Axe().run(page)
             wrong += [(look, path, each["id"], each["nodes"][0]["html"][:120]) for each in found.response["violations"]
                       if each["impact"] in ("serious", "critical")]
-            if not page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"):
+            if too_wide(page):
                 wrong.append((look, path, "too wide", ""))
     assert wrong == []

@@ -42,6 +42,7 @@ def test_runs_are_listed_with_how_they_stand(browser: Make, project: Project) ->
         assert "running" in page and "3 of 10" in page and path.name in page and "model/sft@1" in page
     table = browser("lead", language="zh-CN").get("/runs/table").text
     assert "已中断" in table and "<html" not in table
+    assert "回答的得分" in table and "objective/score" not in table, "a metric goes by its title"
     (path / "run.json").write_text("{")
     assert "damaged" in browser("lead").get("/runs/table").text
 
@@ -106,7 +107,10 @@ def test_samples_go_by_prompt_and_step_and_nothing_in_them_is_markup(browser: Ma
     assert [[drawn.step for drawn in asked.drawn] for asked in read_samples(path)] == [[1, 3, 5], [1, 3, 5]]
     page = browser("lead").get(f"/runs/{path.name}/samples").text
     assert "<script>alert" not in page and "<img" not in page.split("<main", 1)[1] and "&lt;script&gt;" in page
-    assert page.index("Step 3") < page.index("Step 5") and "score 0.300" in page
+    assert page.index("Step 3") < page.index("Step 5") and "score 0.300" in page and "an empty response" not in page
+    with open(path / "samples.jsonl", "a") as file:
+        file.write('\n{"step": 7, "prompt": "Hello?", "response": "\\n \\n"}\n')
+    assert "an empty response" in browser("lead").get(f"/runs/{path.name}/samples").text
 
 
 def test_of_many_samples_the_first_and_the_latest_are_shown(project: Project) -> None:

@@ -6,16 +6,24 @@ import json
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from studio_work import campaign, entry, prompt_of, sample_of
 
+import tutelage
+from tutelage.errors import UsageError
 from tutelage.lineage import Manifest
+from tutelage.options import Options
 from tutelage.project import Project
 from tutelage.store import Store
+from tutelage.store.accounts import ROLES
+from tutelage.store.questions import STATES
 from tutelage.studio.campaigns import KIND_NAMES
+from tutelage.studio.command import studio
 from tutelage.studio.items import make, typed
+from tutelage.studio.people import ACTIONS
 
 Visit = Callable[..., Any]
 
@@ -124,6 +132,7 @@ def test_known_questions_are_written_asked_and_told(browser: Visit, store: Store
     assert "contested" in browser("annotator").get("/me").text
     assert [contest.note for contest in store.review.contests(made.id)] == ["it depends"]
     assert "it depends" in browser("reviewer").get("/review").text
+    assert "known answer: A is clearly better" in browser("reviewer").get(f"/review/{gold.id}").text
 
 
 def test_a_reviewer_settles_by_an_answer_and_names_are_not_shown(browser: Visit, store: Store) -> None:
@@ -144,7 +153,41 @@ def test_a_reviewer_settles_by_an_answer_and_names_are_not_shown(browser: Visit,
     assert [(row["person"], row["counts"], row["resolved_by"]) for row in rows[2:]] == [("reviewer", True, None)]
     assert {(row["person"], row["counts"], row["resolved_by"]) for row in rows[:2]} == {
         ("annlee", False, resolution.judgment), ("bobby", False, resolution.judgment)}
-    assert "known answer" in browser("annlee").get("/me").text
+    assert "a reviewer says:" in browser("annlee").get("/me").text
+
+
+def test_a_reviewer_reads_which_question_waits_and_which_passage_was_marked(browser: Visit, store: Store) -> None:
+    made = campaign(store, name="marks", kind="spans", num=1, num_samples=1)
+    judge(browser, store, made.id, {"ann": {"marks": [{"start": 0, "end": 6, "mark": "wrong", "note": "no"}]}})
+    [item] = [item.id for item in store.campaigns.items(made.id)]
+    store.review.flag(item, "ann", "broken", time.time())
+    assert "Question 0 of marks?" in browser("reviewer").get("/review").text
+    page = browser("reviewer").get(f"/review/{item}").text
+    assert "1 wrong · wrong: “Answer” (no)" in page and "Mark what is wrong" in page
+
+
+def test_numbers_agree_with_their_words(browser: Visit, store: Store) -> None:
+    for num in (1, 2):
+        made = campaign(store, name=f"of {num}", num=num, overlap=2)
+        judge(browser, store, made.id, {"ann": {"winner": "tie"}, "bo": {"winner": "tie"}})
+    page = browser("ann").get("/me").text
+    assert "on 1 item others judged too" in page and "on 2 items others judged too" in page
+
+
+def test_nobody_agrees_with_others_where_there_is_nothing_to_compare(browser: Visit, store: Store) -> None:
+    for kind, answer in (("demonstration", {"text": "Hello."}), ("comparison", {"winner": "cannot_judge"})):
+        made = campaign(store, name=kind, kind=kind, num=1, num_samples=0 if kind == "demonstration" else 2, overlap=2)
+        judge(browser, store, made.id, {"ann": answer, "bo": answer})
+    page = browser("ann").get("/me").text
+    assert "100%" not in page and "not measured where people write" in page
+
+
+def test_sides_are_told_of_where_there_are_sides(browser: Visit, store: Store) -> None:
+    for kind, num_samples, answer in (("comparison", 2, {"winner": "tie"}), ("thumbs", 1, {"up": True})):
+        made = campaign(store, name=kind, kind=kind, num=2, num_samples=num_samples)
+        judge(browser, store, made.id, {"ann": answer})
+        assert ("1 : 1" in browser("lead").get(f"/campaigns/{made.id}").text) == (num_samples > 1)
+        assert "0 : 0" not in browser("lead").get(f"/campaigns/{made.id}/progress").text
 
 
 def test_nobody_settles_what_they_have_judged(browser: Visit, store: Store) -> None:
@@ -166,6 +209,15 @@ def test_a_flag_is_upheld_or_dismissed(browser: Visit, store: Store) -> None:
     assert "harmful or illegal: look" in page
     assert browser("reviewer").post(f"/review/{item}", {"decision": "dismissed", "flag": flag}).status_code == 303
     assert store.review.flags(made.id) == [] and store.review.resolutions(made.id)[0].decision == "dismissed"
+
+
+def test_one_word_settles_all_flags_that_the_page_shows(browser: Visit, store: Store) -> None:
+    made = campaign(store, num=1, overlap=2)
+    [item] = [item.id for item in store.campaigns.items(made.id)]
+    flags = [store.review.flag(item, person, "broken", time.time()) for person in ("annotator", "lead")]
+    assert all(f'value="{flag}"' in browser("reviewer").get(f"/review/{item}").text for flag in flags)
+    browser("reviewer").post(f"/review/{item}", {"decision": "dismissed", "flag": flags})
+    assert store.review.flags(made.id) == []
 
 
 def test_one_takes_along_what_one_gave_and_no_more(browser: Visit, store: Store) -> None:
@@ -210,9 +262,34 @@ def test_an_admin_takes_roles_and_makes_password_links(browser: Visit, store: St
 
 
 def test_the_audit_page_tells_when_the_chain_is_whole(browser: Visit, store: Store) -> None:
+    made = campaign(store, name="Helpful or not")
     store.audit.add(time.time(), "admin", "something.done", ["x"])
     page = browser("admin").get("/audit").text
+    assert "made a campaign" in page and "Helpful or not" in page and made.id not in page
     assert "something.done" in page and "The chain is whole" in page and store.audit.head() in page
+    assert "新建活动" in browser("admin", language="zh-CN").get("/audit").text
+
+
+def test_the_audit_page_has_words_for_whatever_is_written_down() -> None:
+    written = set()
+    for path in (Path(tutelage.__file__).parent).rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        if "write_line(connection, now" in source or "audit.add(" in source:
+            found = r'(?:write_line|audit\.add)\([^"]*?f?"([a-z ]+\.[a-z.]*(?:\{[a-z]+\}[a-z.{}]*)?)"'
+            written |= set(re.findall(found, source))
+    filled = {"link.{purpose}": ("setup", "invitation", "password"), "link.used.{purpose}": ("setup", "invitation", "password"),
+              "campaign.{state}": STATES, "item.{decision}": ("judged", "upheld", "dismissed"),
+              "role.grant.{role}": ROLES,
+              "role.{word}.{role}": [f"{word}.{role}" for word in ("grant", "revoke") for role in ROLES]}
+    wanted = {action[: action.index("{")] + each for action in written if "{" in action for each in filled[action]}
+    wanted |= {action for action in written if "{" not in action}
+    assert len(written) > 12 and wanted == set(ACTIONS)
+
+
+def test_the_command_opens_nothing_to_others_without_tls_or_a_proxy(project: Project) -> None:
+    for host in ("0.0.0.0", "::"):
+        with pytest.raises(UsageError, match="--tls-cert"):
+            studio(["--host", host, "--port", "0"], Options(project=project.root))
 
 
 def test_each_role_finds_its_first_page(browser: Visit, store: Store) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import catalogues
 import error_sites
 
 from tutelage.errors import DataError
@@ -53,11 +54,15 @@ def test_every_name_of_a_field_is_translated() -> None:
     names = {node.args[0].value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)
              and isinstance(node.func, ast.Name) and node.func.id == "_number" and isinstance(node.args[0], ast.Constant)}
     assert len(names) > 10 and names <= set(CATALOGUE["words"])
+    chinese = {str(message.id).partition(" (")[0].lower(): str(message.string).partition("（")[0]
+               for message in catalogues.catalogue("studio", "zh-CN") if isinstance(message.id, str)}
+    assert {name: CATALOGUE["words"][name] for name in names} == {name: chinese.get(name) for name in names}, \
+        "a field is called in a message as it is called in the form"
 
 
 def test_what_people_typed_is_kept_and_messages_stand_inside_others() -> None:
     assert WORDS.say("there is a campaign 'Ä {0} .*' already. Choose another name.") == "已有名为 'Ä {0} .*' 的活动，请另选名称。"
-    assert WORDS.say("seed: got '-1'; wanted a whole number from 0 to 9.") == "种子：得到 '-1'；应为 0 到 9 的整数。"
+    assert WORDS.say("seed: got '-1'; wanted a whole number from 0 to 9.") == "随机种子：得到 '-1'；应为 0 到 9 的整数。"
     inner = "no artifact 'x' in p. There are: none."
     assert WORDS.say("no model 'x': not a built-in name, a model directory, a .gguf file or hf:org/name, and " + inner) == (
         "没有模型 'x'：它不是内置名称、模型目录、.gguf 文件或 hf:org/name，并且 p 中没有工件 'x'。现有：无。")
@@ -69,7 +74,7 @@ def test_pages_show_errors_of_lower_rooms_in_chinese(browser, store) -> None:  #
     lead = browser("lead", language="zh-CN")
     form = {"name": "x", "kind": "comparison", "per_prompt": "1", "overlap": "many", "lease_min": "15", "seed": "0"}
     answer = lead.post("/campaigns/new", form)
-    assert answer.status_code == 422 and "每条目人数：得到 &#39;many&#39;；应为 1 到 1000 的整数。" in answer.text
+    assert answer.status_code == 422 and "每项人数：得到 &#39;many&#39;；应为 1 到 1000 的整数。" in answer.text
     asked = browser("annotator", language="zh-CN").send("/api/keys", {"kind": "comparison", "keys": {"tie": "x", "undo": "x"}})
     assert (asked.status_code, asked.json()) == (400, {"error": "两个操作不能用同一个键。"})
     entry = {"op": "answer", "task": "t0", "key": "k" * 16, "answer": {"winner": "a", "strength": 1}}

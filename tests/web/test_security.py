@@ -11,7 +11,10 @@ from starlette.testclient import TestClient
 from web_browser import HOST, ORIGIN, Browser
 
 from tutelage.errors import UsageError
+from tutelage.project import Project
 from tutelage.store import Store
+from tutelage.studio.config import Studio
+from tutelage.studio.room import studio_room
 from tutelage.web import EVERYBODY, Room, Routes, Shell, create_app
 from tutelage.web.limits import RateLimit
 from tutelage.web.passwords import check_password, hash_password
@@ -81,6 +84,15 @@ def test_a_body_beyond_the_limit_is_refused_whether_announced_or_not(browser) ->
             yield b"x" * 100_000
     headers = {"origin": ORIGIN, "x-csrf-token": lead.csrf, "content-type": "application/x-www-form-urlencoded"}
     assert lead.client.post("/people/invite", content=parts(), headers=headers).status_code == 413
+
+
+def test_a_new_campaign_may_be_larger_up_to_its_own_limit(store: Store, tmp_path: Path) -> None:
+    shell = Shell(store=store, hosts=(HOST,), larger_bodies={"/campaigns/new": 2 << 20})
+    made = create_app(shell, [studio_room(Project.init(tmp_path / "project"), Studio())])
+    lead = Browser(made, store.access.begin_session("lead", time.time(), 3600), "en")
+    for address, size, status in (("/campaigns/new", 3 << 19, 422), ("/campaigns/new", 3 << 20, 413),
+                                  ("/people/invite", 3 << 19, 413)):
+        assert lead.post(address, {"name": "", "typed": "x" * size}).status_code == status
 
 
 def test_files_are_served_by_name_and_no_path_leads_elsewhere(browser) -> None:  # type: ignore[no-untyped-def]

@@ -108,7 +108,8 @@ def _standing(request: Request, campaign: Campaign) -> dict[str, Any]:
         while len(known) >= KEPT_STANDINGS:
             known.pop(next(iter(known)), None)
         known[asked] = _measured(store, campaign, language)
-    return {"campaign": campaign, "kind_names": KIND_NAMES, "progress": counts, **known[asked]}
+    return {"campaign": campaign, "kind_names": KIND_NAMES, "progress": counts,
+            "num_samples": kinds.kind(campaign.kind).NUM_SAMPLES[0], **known[asked]}
 
 
 def _measured(store: Store, campaign: Campaign, language: str) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def _campaign_page(request: Request, campaign: Campaign, message: str = "", stat
     guideline, guideline_name = guideline_of(store, campaign, language)
     whole = [(name, action.words[language]) for name, action in kind.ACTIONS.items() if action.answer is not None]
     return render(request, "studio/campaign.html.j2", status, message=message, question=kind.QUESTION[language],
-                  guideline=guideline, guideline_name=guideline_name, known_answers=whole, num_samples=kind.NUM_SAMPLES[0],
+                  guideline=guideline, guideline_name=guideline_name, known_answers=whole,
                   labels=campaign.terms.settings.get("labels", ()), **_standing(request, campaign))
 
 

@@ -14,7 +14,7 @@ from tutelage.feedback import kinds
 from tutelage.records import Judgment
 from tutelage.store import Store
 from tutelage.store.questions import Campaign, Task
-from tutelage.studio.differing import differs
+from tutelage.studio.differing import WRITTEN, apart
 from tutelage.studio.export import personal
 from tutelage.studio.gold import as_shown, in_item_order, matches
 from tutelage.web import SIGNED_IN, Refused, Routes
@@ -33,6 +33,7 @@ class Given:
     words: str
     verdict: str
     known: str
+    is_settled: bool       # a reviewer's word, not an answer known beforehand
     is_contested: bool
 
 
@@ -92,7 +93,7 @@ def _page(request: Request, new_key: str = "") -> Response:
     store: Store = request.app.state.store
     person, language = request.state.visitor.person, request.state.visitor.language
     shares = [share for campaign in store.campaigns.all() if (share := _share(store, campaign, person, language)).answered]
-    values: dict[str, Any] = {"shares": shares, "consents": store.consents(person), "new_key": new_key,
+    values: dict[str, Any] = {"shares": shares, "consents": store.consents(person), "new_key": new_key, "written": WRITTEN,
                               "keys": [key for key in store.access.api_keys(person) if key.revoked_at is None]}
     return render(request, "studio/me.html.j2", **values)
 
@@ -104,9 +105,10 @@ def _share(store: Store, campaign: Campaign, person: str, language: str) -> Shar
         for _, said in store.review.item_judgments(campaign.id, person):
             own = [judgment for judgment in said if judgment.annotator_id == person][:1]
             others = [judgment for judgment in said if judgment.annotator_id != person]
-            if own and others:
+            found = [sum(pairs) / len(pairs) for other in others if own and (pairs := apart([own[0], other]))]
+            if found:
                 compared += 1
-                agreeing += 1 - sum(differs([own[0], other]) for other in others) / len(others)
+                agreeing += 1 - sum(found) / len(found)
     given = list(_given(store, campaign, person, language)) if mine.num_answered else []
     return Share(campaign, mine.num_answered, compared, agreeing / compared if compared else 0.0, mine.num_gold,
                  mine.num_gold_right, given)
@@ -126,7 +128,7 @@ def _given(store: Store, campaign: Campaign, person: str, language: str) -> Iter
         if (known := _known(task, said.get(verdicts.get(task.item) or ""))) is not None:
             verdict = "right" if matches(task.kind, in_item_order(task.kind, own.answer, task.order), known) else "wrong"
             words = kind.in_words(as_shown(task.kind, known, task.order), language)
-        yield Given(task, kind.in_words(own.answer, language), verdict, words, task.id in contested)
+        yield Given(task, kind.in_words(own.answer, language), verdict, words, task.item in verdicts, task.id in contested)
 
 
 def _known(task: Task, resolution: Judgment | None) -> dict[str, Any] | None:

@@ -73,7 +73,7 @@ def check(store: Store, draft: Draft) -> None:
     Asked.of(settings)
     _terms(draft, settings)
     _number("seed", draft.seed, 0, 2**31 - 1)
-    _number("prompts", draft.limit or "0", 0, items.MOST_PROMPTS)
+    _number("prompts at most", draft.limit or "0", 0, items.MOST_PROMPTS)
     _number("questions a prompt", draft.per_prompt, 1, 50)
     if not draft.name:
         raise DataError("the campaign needs a name.")
@@ -89,7 +89,7 @@ def check_drawing(draft: Draft) -> None:
     """
     fewest, most = kinds.kind(draft.kind).NUM_SAMPLES
     draws = _number("responses a prompt", draft.draws, 1, 64)
-    _number("tokens", draft.tokens, 1, 8192)
+    _number("tokens at most", draft.tokens, 1, 8192)
     try:
         temperature = float(draft.temperature)
     except ValueError:
@@ -115,7 +115,7 @@ def create(store: Store, project: Project, draft: Draft, lead: str, now: float) 
     check(store, draft)
     kind, settings = kinds.kind(draft.kind), _settings(draft)
     seed = _number("seed", draft.seed, 0, 2**31 - 1)
-    limit = _number("prompts", draft.limit or "0", 0, items.MOST_PROMPTS)
+    limit = _number("prompts at most", draft.limit or "0", 0, items.MOST_PROMPTS)
     prompts, samples = items.read(project, draft.sources, limit)
     known = {items.key_of(prompt) for prompt in prompts}
     prompts += [prompt for prompt in items.typed(draft.typed) if items.key_of(prompt) not in known]
@@ -145,11 +145,11 @@ def _terms(draft: Draft, settings: Mapping[str, Any]) -> Terms:
     quiz = Quiz(pass_mark=_number("pass mark", draft.pass_mark, 0, 100) / 100, campaign=draft.quiz) if draft.quiz else None
     return Terms(
         settings=settings, overlap=_number("people an item", draft.overlap, 1, 1000),
-        quota=_number("quota", draft.quota, 1, 10**9) if draft.quota else None,
+        quota=_number("answers a person", draft.quota, 1, 10**9) if draft.quota else None,
         expertise=tuple(sorted({tag.strip() for tag in draft.expertise.split(",") if tag.strip()})), languages=draft.languages,
         gold_share=_number("known questions", draft.gold_share or "0", 0, 50) / 100,
         duplicate_share=_number("repeats", draft.duplicate_share or "0", 0, 50) / 100,
-        quiz=quiz, lease_s=60.0 * _number("lease", draft.lease_min, 1, 24 * 60))
+        quiz=quiz, lease_s=60.0 * _number("minutes a task stays with a person", draft.lease_min, 1, 24 * 60))
 
 
 def _guideline(store: Store, draft: Draft, lead: str, now: float) -> str:

@@ -19,6 +19,22 @@ INVITATION_S = 7 * 24 * 3600.0
 PASSWORD_S = 24 * 3600.0
 GIVES = {"lead": ("annotator", "reviewer"), "admin": ROLES}        # who may hand out which roles
 SHOWN_LINES = 300
+# What a line of the trail says was done; a line of a word that is not here shows the word.
+ACTIONS = {
+    "session.begin": N_("signed in"), "session.end": N_("signed out"), "session.refused": N_("a sign-in was refused"),
+    "link.setup": N_("made the set-up link"), "link.invitation": N_("made an invitation"),
+    "link.password": N_("made a new-password link"), "link.used.setup": N_("used the set-up link"),
+    "link.used.invitation": N_("used an invitation"), "link.used.password": N_("used a new-password link"),
+    "api key.make": N_("made an API key"), "api key.revoke": N_("revoked an API key"), "password.set": N_("set a password"),
+    "role.grant.annotator": N_("gave a role: annotator"), "role.grant.reviewer": N_("gave a role: reviewer"),
+    "role.grant.lead": N_("gave a role: lead"), "role.grant.admin": N_("gave a role: admin"),
+    "role.revoke.annotator": N_("took a role: annotator"), "role.revoke.reviewer": N_("took a role: reviewer"),
+    "role.revoke.lead": N_("took a role: lead"), "role.revoke.admin": N_("took a role: admin"),
+    "guideline.publish": N_("published a guideline"), "campaign.create": N_("made a campaign"),
+    "campaign.revise": N_("changed a campaign's terms"), "campaign.gold": N_("wrote a known question"),
+    "campaign.open": N_("opened a campaign"), "campaign.paused": N_("paused a campaign"),
+    "campaign.closed": N_("closed a campaign"), "item.judged": N_("settled an item"),
+    "item.upheld": N_("upheld a flag or contest"), "item.dismissed": N_("dismissed a flag or contest")}
 
 
 def add_routes(routes: Routes) -> None:
@@ -55,7 +71,9 @@ def add_routes(routes: Routes) -> None:
     def audit(request: Request) -> Response:
         store: Store = request.app.state.store
         lines = list(islice(store.audit.lines(newest_first=True), SHOWN_LINES))
-        return render(request, "studio/audit.html.j2", lines=lines, wrong=store.audit.verify(), head=store.audit.head())
+        names = {each.id: each.name for each in store.campaigns.all()}
+        return render(request, "studio/audit.html.j2", lines=lines, wrong=store.audit.verify(), head=store.audit.head(),
+                      actions=ACTIONS, names=names)
 
 
 def may_give(visitor: Visitor) -> tuple[str, ...]:

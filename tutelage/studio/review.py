@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request
@@ -16,10 +16,11 @@ from fastapi.responses import RedirectResponse, Response
 
 from tutelage.errors import DataError, StoreError
 from tutelage.feedback import kinds
-from tutelage.feedback.asked import Asked
+from tutelage.feedback.asked import Asked, excerpt
 from tutelage.lineage import canonical_json
 from tutelage.records import Judgment, Sample
 from tutelage.store import Store
+from tutelage.store.campaigns import Campaigns
 from tutelage.store.questions import Campaign, Item
 from tutelage.store.review import Contest, Flag
 from tutelage.studio.blinding import blind, names_of
@@ -41,13 +42,16 @@ class Waiting:
     why: str               # differ, flag or contest
     words: str
     score: float = 0.0
+    prompt: str = ""
 
 
 def add_routes(routes: Routes) -> None:
     @routes.get("/review", roles={"reviewer"})
     def queue(request: Request) -> Response:
         waiting = list(_queue(request.app.state.store, request.state.visitor.language))
-        return render(request, "studio/review.html.j2", waiting=waiting[:SHOWN], total=len(waiting))
+        items: Campaigns = request.app.state.store.campaigns
+        shown = [replace(each, prompt=items.item(each.item).prompt.messages[-1].text) for each in waiting[:SHOWN]]
+        return render(request, "studio/review.html.j2", waiting=shown, total=len(waiting))
 
     @routes.get("/review/{item}", roles={"reviewer"})
     def page(request: Request, item: str) -> Response:
@@ -109,15 +113,26 @@ def _page(request: Request, id: str, message: str = "", status: int = 200) -> Re
     case, language = _case(request, id), request.state.visitor.language
     kind = kinds.kind(case.campaign.kind)
     names = names_of(sample.policy for sample in case.samples)
+    texts = [blind(sample.text, names) for sample in case.samples]
     return render(
         request, "studio/review_item.html.j2", status, campaign=case.campaign, item=case.item, message=message,
         prompt=[{"role": each.role, "text": each.text} for each in case.item.prompt.messages],
-        responses=[blind(sample.text, names) for sample in case.samples],
-        answers=[kind.in_words(answer, language) for _, answer in case.judgments], choices=_choices(case, language),
+        responses=texts,
+        question=kind.QUESTION[language], choices=_choices(case, language, texts),
+        known=_in_words(case, case.item.gold, language, texts) if case.item.gold else "",
         flags=[(flag, kinds.kind("flag").in_words(_flag_answer(flag), language)) for flag in case.flags], contests=case.contests)
 
 
-def _choices(case: _Case, language: str) -> list[tuple[str, str, int]]:
+def _in_words(case: _Case, answer: Mapping[str, Any], language: str, texts: list[str]) -> str:
+    """The answer, and of marks what they stand on (a covered name is as long as the name)."""
+    kind = kinds.kind(case.campaign.kind)
+    said = kind.in_words(answer, language)
+    marked = [f"{kind.ACTIONS[mark['mark']].words[language]}: “{excerpt(texts[0][mark['start'] : mark['end']])}”"
+              + (f" ({mark['note']})" if mark.get("note") else "") for mark in answer.get("marks", ())]
+    return " · ".join([said, *marked]) if marked else said
+
+
+def _choices(case: _Case, language: str, texts: list[str]) -> list[tuple[str, str, int]]:
     """(answer as JSON, in words, people who gave it): the answers given and those that are one key."""
     kind = kinds.kind(case.campaign.kind)
     count: dict[str, int] = {}
@@ -129,13 +144,14 @@ def _choices(case: _Case, language: str) -> list[tuple[str, str, int]]:
     if case.campaign.kind == "label":
         for label in case.campaign.terms.settings.get("labels", ()):
             count.setdefault(canonical_json({"labels": [label]}), 0)
-    return [(answer, kind.in_words(json.loads(answer), language), number)
+    return [(answer, _in_words(case, json.loads(answer), language, texts), number)
             for answer, number in sorted(count.items(), key=lambda each: -each[1])]
 
 
 def _settle(request: Request, id: str) -> Response:
     """The reviewer's word on the item: an answer, or that a flag or contest stands ("upheld") or does not ("dismissed")."""
-    given = values_of(request.state.form, "decision", "answer", "note", "flag", "contest")
+    form = request.state.form
+    given = values_of(form, "decision", "answer", "note")
     case, store = _case(request, id), request.app.state.store
     answer = None
     if given["decision"] == "judged":
@@ -147,8 +163,8 @@ def _settle(request: Request, id: str) -> Response:
     elif given["decision"] not in ("upheld", "dismissed"):
         return _page(request, id, say(request, "Choose an answer first."), 422)
     reviewer, note = request.state.visitor.person, given["note"].strip()[:2000]
-    flags = [each.id for each in case.flags if given["decision"] == "judged" or each.id == given["flag"]]
-    contests = [each.id for each in case.contests if given["decision"] == "judged" or each.id == given["contest"]]
+    flags = [each.id for each in case.flags if given["decision"] == "judged" or each.id in form.getlist("flag")]
+    contests = [each.id for each in case.contests if given["decision"] == "judged" or each.id in form.getlist("contest")]
     # One word settles all that waits on the item: the answer itself, then each flag and contest it closes.
     if answer is not None:
         store.review.resolve(id, reviewer, "judged", time.time(), answer, note=note)

@@ -26,6 +26,7 @@ from tutelage.web.middleware import CHANGING
 
 EVERYBODY, SIGNED_IN, FILES = "everybody", "signed in", "files"
 THEMES = ("auto", "light", "dark")
+MOST_OF_A_FIELD = 1 << 30              # bytes; the limit of the whole body (`BodyLimit`) is what counts
 SESSION_S = 7 * 24 * 3600.0            # then one signs in again
 LOOK_S = 365 * 24 * 3600               # how long a browser remembers language and colours of somebody not signed in
 
@@ -77,7 +78,7 @@ async def admit(request: Request, wanted: frozenset[str]) -> None:
         return
     shown = request.headers.get("x-csrf-token", "")
     if is_form(request):
-        request.state.form = await request.form()
+        request.state.form = await request.form(max_part_size=MOST_OF_A_FIELD)
         shown = shown or str(request.state.form.get("csrf", ""))
     if not visitor.by_key and not hmac.compare_digest(shown.encode(), visitor.csrf.encode()):
         raise Refused(403, N_("This page has been open since before you signed in. Load it again."))

@@ -28,8 +28,8 @@ ANSWER_SCHEMA = {
     ],
 }
 ACTIONS = {
-    "down": Action("1", {"en": "thumb down", "zh-CN": "踩"}, {"up": False}),
-    "up": Action("2", {"en": "thumb up", "zh-CN": "赞"}, {"up": True}),
+    "down": Action("1", {"en": "thumbs down", "zh-CN": "踩"}, {"up": False}),
+    "up": Action("2", {"en": "thumbs up", "zh-CN": "赞"}, {"up": True}),
     "cannot_judge": cannot_judge(),
 }
 KEYS = keys_of(ACTIONS)

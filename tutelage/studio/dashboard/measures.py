@@ -103,7 +103,7 @@ def sections(names: Iterable[str], runs: Sequence[str], say: Callable[[str], str
         first = measure(group[0])
         title = say(first.title)
         if len(runs) > 1 and _together(group[0]) is not None:
-            title = f"{title}: {_short(group[0])}"
+            title = say(N_("%(title)s: %(part)s")) % {"title": title, "part": _short(group[0])}
         lines = [{"run": at, "name": name, "label": _short(name) if len(group) > 1 else run if len(runs) > 1 else ""}
                  for at, run in enumerate(runs) for name in group]
         found[first.section].append({"title": title, "unit": say(first.unit), "x": say(STEP), "lines": lines})

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from tutelage.reporting.numbers import format_number
 from tutelage.runs.listing import bytes_in_words
+from tutelage.studio.dashboard.measures import measure
 from tutelage.studio.dashboard.picture import address
 from tutelage.web import pages
 
@@ -18,4 +19,4 @@ LEADS = frozenset({"lead", "admin"})      # who may see all of this
 def render(request: Request, template: str, **values: Any) -> Response:
     """A page of this room, or a part of one."""
     return pages.render(request, f"dashboard/{template}.html.j2", number=format_number, bytes=bytes_in_words,
-                        address=address, **values)
+                        address=address, measure=measure, **values)

@@ -42,7 +42,7 @@ def add_routes(routes: Routes, project: Project, feed: Feed) -> None:
     def compare(request: Request) -> Response:
         names = list(dict.fromkeys(request.query_params.getlist("run")))
         if not 2 <= len(names) <= MOST_TOGETHER:
-            raise Refused(422, N_("Choose two to %(most)s runs."), most=MOST_TOGETHER)
+            raise Refused(422, N_("Choose from 2 to %(most)s runs."), most=MOST_TOGETHER)
         return _page(request, project, [_run(project, name) for name in names])
 
     @routes.get("/runs/{run}", roles=LEADS)

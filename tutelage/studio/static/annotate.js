@@ -175,7 +175,8 @@ function keep(entry) {
 // --- looking closer --------------------------------------------------------------------------------------------------
 
 function differences() {
-  const sides = current?.texts.filter(({ side }) => side !== null) ?? [];
+  if (!current) return undefined;
+  const sides = current.texts.filter(({ side }) => side !== null);
   if (sides.length < 2) return tell(say("nothing_to_compare"));
   if (current.isMarked) return dress(current);
   const [first, ...others] = sides;

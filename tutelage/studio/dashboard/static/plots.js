@@ -9,11 +9,23 @@ const DASHES = [[], [7, 4], [2, 3], [10, 4, 2, 4], [4, 2], [1, 4]];      // line
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const ink = (index) => colour(`--s${index % 6}`);
-const short = (value) => {
+const short = (value, digits = 4) => {
   if (value == null || !Number.isFinite(value)) return "–";
   const small = value !== 0 && Math.abs(value) < 1e-3;
-  return (small ? Number(value.toPrecision(3)).toExponential() : Math.abs(value) >= 1e4 ? Math.round(value).toLocaleString("en")
-    : String(Number(value.toPrecision(4)))).replaceAll("-", "−");
+  return (small ? Number(value.toPrecision(digits - 1)).toExponential() : Math.abs(value) >= 1e4 ? Math.round(value).toLocaleString("en")
+    : String(Number(value.toPrecision(digits)))).replaceAll("-", "−");
+};
+// The numbers at an axis: with as many digits as tell them apart.
+const ticked = (plot, ticks) => {
+  const told = ticks.filter((tick) => tick != null), step = told.length > 1 ? Math.abs(told[1] - told[0]) : Infinity;
+  let digits = 4;
+  while (digits < 12 && told.some((tick) => Math.abs(Number(tick.toPrecision(digits)) - tick) > step / 100)) digits += 1;
+  return ticks.map((tick) => (tick == null ? "" : short(tick, digits)));
+};
+const height = (plot, low, high) => (low == null ? [null, null] : low === 0 && high === 0 ? [0, 1] : uPlot.rangeNum(low, high, 0.1, true));
+const padded = (plot, low, high) => {
+  const room = (high - low) * 0.05 || 1;
+  return low == null ? [null, null] : [low - room, high + room];
 };
 
 export class Board {
@@ -117,8 +129,8 @@ class Plot {
     });
     return {
       width: this.width, height: HEIGHT, series: [{}, ...series], legend: { show: false },
-      scales: { x: { time: false }, y: this.isLog ? { distr: 3 } : {} },
-      axes: [{ ...axis, label: this.chart.x, size: 30 }, { ...axis, label: this.chart.unit, size: 64, values: (plot, ticks) => ticks.map((tick) => (tick == null ? "" : short(tick))) }],
+      scales: { x: { time: false, ...(this.isFrontier ? { range: padded } : {}) }, y: this.isLog ? { distr: 3 } : { range: height } },
+      axes: [{ ...axis, label: this.chart.x, size: 30, values: ticked }, { ...axis, label: this.chart.unit, size: 64, values: ticked }],
       cursor: { drag: { x: true, y: false, setScale: true }, points: { size: 7 } },
       hooks: { setCursor: [() => this.read()], setSelect: [(plot) => { this.isZoomed = plot.select.width > 0; }],
         draw: this.isFrontier ? [(plot) => this.drawFrontier(plot)] : [] },
