@@ -27,7 +27,7 @@ from tutelage.records import Preference, Prompt, Ranking, Rating, Sample, Term, 
 from tutelage.rewards.config import Annotators, RewardModel
 from tutelage.rewards.joint import Joint, book_of, decided_pairs
 from tutelage.rewards.judges import Judges, Scale
-from tutelage.rewards.lessons import JUDGES_FILE
+from tutelage.rewards.lessons import JUDGES_FILE, lessons
 from tutelage.rewards.model import RewardScorer
 from tutelage.rewards.train import train_reward
 from tutelage.store import Store
@@ -240,6 +240,17 @@ def test_the_joint_model_learns_from_all_kinds_and_whom_to_believe(project: Proj
         assert each["thresholds"]["helpful"] == sorted(each["thresholds"]["helpful"])
     worth = RewardScorer.load(made.path, "fp32").score([sample("new", text) for text in ("zzab", "zacd", "bacd")]).total
     assert worth[0] > worth[1] > worth[2]
+
+
+def test_the_annotators_rate_lets_them_go_as_far_in_few_steps_as_in_many(judge: Callable[..., Policy], template: ChatTemplate,
+                                                                         config: Callable[..., RewardModel]) -> None:
+    book = book_of([pair("p", "aa", "bb")], (), EXACT)
+    assert [Judges(book, EXACT, steps).peak_lr for steps in (4000, 40, 20, 1, 0)] == pytest.approx([0.001, 0.1, 0.2, 0.2, 0.2])
+    assert Judges(book, replace(EXACT, lr=0.03), 4000).peak_lr == 0.03
+    groups, _ = group_judged([pair(f"q{i}", "aa", "bb") for i in range(64)], template, 100)
+    policy, tokens = judge(), sum(group.num_tokens for group in groups)
+    lessons("joint", config(epochs=3, batch_tokens=-(-tokens // 25)), policy, groups, [])      # 3 x 25 steps
+    assert policy.get_submodule("judges").peak_lr == pytest.approx(4 / 75, rel=0.05)
 
 
 def test_it_goes_on_bit_for_bit_from_a_checkpoint(project: Project, tmp_path: Path, config: Callable[..., RewardModel],

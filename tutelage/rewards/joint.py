@@ -247,8 +247,8 @@ def _compared_nll(judges: Judges, scores: Tensor, fields: Mapping[str, Tensor]) 
     said = (level != NO_STRENGTH).nonzero().squeeze(1)
     if not len(said):
         return nll
-    ahead = scores[said, 0] - scores[said, 1]
-    wins, loses = (strength_nll(side, level[said], judges.strength_cuts, reliability=reliability[said]) for side in (ahead, -ahead))
+    ahead, sure = scores[said, 0] - scores[said, 1], reliability[said]
+    wins, loses = (strength_nll(side, level[said], judges.strength_cuts, reliability=sure) for side in (ahead, -ahead))
     return nll.index_add(0, said, label[said] * wins + (1 - label[said]) * loses)
 
 
