@@ -391,6 +391,8 @@ def compared(found: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
     """
     told: dict[str, Any] = {}
     for name, shares in found.items():
+        if len(shares) < 3:
+            continue
         told[name] = {"seeds": len(shares), "accuracy": _rounded(t_interval(list(shares.values())))}
         if name != "joint":
             gaps = [found["joint"][seed] - share for seed, share in shares.items() if seed in found["joint"]]
@@ -409,7 +411,7 @@ def over_sizes(found: Mapping[tuple[str, int], Mapping[str, Mapping[int, float]]
     for name in found[scenario, sizes[0]]:
         runs = [found[scenario, size] for size in sizes]
         whole = set.intersection(*(set(run.get(name, {})) & set(run["joint"]) for run in runs))
-        if name != "joint" and whole:
+        if name != "joint" and len(whole) > 2:
             told[name] = [sum(run["joint"][seed] - run[name][seed] for run in runs) / len(runs) for seed in sorted(whole)]
     return told
 
