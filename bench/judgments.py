@@ -2,29 +2,37 @@
 
 Scripted annotators with a known truth judge 289 prompts with up to six responses each. The trunk of a model is run once over all
 of them; what is trained here is the head that reads its last hidden states, by the loss of `tutelage reward` itself, so that a
-whole training takes a second and every setting can be tried in three seeds.
+whole training takes a second and every setting can be tried in many seeds: of annotators, prompts and questions.
 
     joint           all judgments, each in its own words, with a reliability and thresholds for each annotator
     majority vote   the same judgments, several answers to one question made one by vote (ratings: by mean), all annotators alike
-    joint, all alike    the same likelihood with nothing learned of annotators: what the annotators' parameters are worth
+    joint, all alike         the same likelihood with nothing learned of annotators: what the annotators' parameters are worth
+    joint, the two left out  by somebody who knows who they are, their demonstrations kept: what there is to be won in `noisy`
+    …, a question each       as many answers, each to a question of its own and not three to one: there is nothing to vote on
     KIND            one kind's share of the judgments, with parameters for each annotator
 
-The judgments of a kind cost the same number of answers. Two annotators in ten answer nearly at random. Measured on prompts that
-were kept out, in pairs of responses that the truth tells apart.
+The judgments of a kind cost the same number of answers. In the scenario `noisy` two annotators in ten answer nearly at random, in
+`misleading` two say the opposite of what they see. Measured on prompts that were kept out, in pairs of responses that the truth
+tells apart. Seeds below 100 were looked at while the likelihood was made, and are no part of what is reported; the comparisons
+that count are joint less majority vote, at each number of answers in both scenarios, corrected by Holm for all of them, and their
+mean over the numbers of answers.
 
-    python -m bench judgments [--model smollm2-135m-q4 | tiny] [--answers 30 60 120 240] [--seeds 3]
+    python -m bench judgments [--model smollm2-135m-q4 | tiny] [--answers 30 60 120 240] [--seeds 10] [--rows FILE]
+    python -m bench judgments --full [--answers 120] [--seeds 1]      trains a whole model instead, 18 of its 30 blocks
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import random
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -39,25 +47,36 @@ from tutelage.messages import record_id
 from tutelage.models.load import load_policy, load_tokenizer, resolve
 from tutelage.models.policy import Policy, PolicyOutput
 from tutelage.models.tiny import tiny_model, tiny_tokenizer
+from tutelage.project import Project
 from tutelage.records import Preference, Prompt, Ranking, Rating, Sample, Term, Thumb
 from tutelage.reporting.report import Curve, Line
 from tutelage.reporting.svg import curve_svg
-from tutelage.rewards.config import Annotators
+from tutelage.rewards.config import Annotators, RewardModel
 from tutelage.rewards.joint import Joint, book_of
 from tutelage.rewards.judges import Judges
-from tutelage.rewards.model import score_sequences
-from tutelage.statistics import paired_difference
-from tutelage.statistics.intervals import mean_interval
+from tutelage.rewards.lessons import JUDGES_FILE
+from tutelage.rewards.model import RewardScorer, score_sequences
+from tutelage.rewards.train import train_reward
+from tutelage.statistics import Estimate, holm, mean_interval, paired_difference, sign_flip_test, t_interval
+from tutelage.training.config import Optimizer
 from tutelage.training.pairs import Judged, group_judged, responses_of
 
 PLOT = Path(__file__).parent.parent / "docs" / "one-reward-model.svg"
+RESULTS = Path(__file__).parent / "results" / "judgments.json"
 KINDS = ("comparison", "ranking", "rating", "thumbs", "demonstration")
-OVERLAP = 3               # annotators who are asked each question
+OVERLAP = 3               # annotators who are asked each question, without whom there is no vote
+BAD = ("a8", "a9")        # of the ten, those who answer nearly at random, or mislead
 HELD_OUT = 0.35           # share of prompts that nobody judged
 TOLD_APART = 0.05         # truth, 0 to 1, by which the responses of a pair that is looked at differ
+SCENARIOS = ("noisy", "misleading")
+FIRST_SEED, SEEDS = 100, 10
 RIDGES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)      # a judgment; the best by likelihood on a fifth of the judged prompts
 ALIKE = Annotators(reliability=0.0, thresholds=0.0, loading=0.0, offset=0.0)
 EACH = Annotators()
+KIND_SEEDS = 3            # in which single kinds are trained: they differ by so much that three tell
+# The whole model's training: docs/demo.md's reward model.
+FULL: dict[str, Any] = {"layers": 18, "precision": "bf16", "heldout_fraction": 0.0, "batch_tokens": 512,
+                        "optimizer": Optimizer(lr=2e-4, head_lr=2e-3, warmup_fraction=0.1, frozen_layers=6)}
 STYLE = """<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ddd}.stroke{fill:none;stroke-width:2}.band{opacity:.12}
 .s0{stroke:#0072b2}.s1{stroke:#d55e00}.s2{stroke:#009e73}.s3{stroke:#cc79a7}.s4{stroke:#999}.s5{stroke:#e69f00}
 polygon{stroke:none!important}polygon.s0{fill:#0072b2}polygon.s1{fill:#d55e00}polygon.s2{fill:#009e73}polygon.s3{fill:#cc79a7}
@@ -90,34 +109,60 @@ def _sample(prompt: Prompt, text: str, ended: bool) -> Sample:
                   text=text, ended=ended)
 
 
-def annotators(seed: int, noisy: int = 2) -> list[ScriptedAnnotator]:
-    """Ten people with tastes, of whom the last `noisy` answer nearly at random."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misleading(ScriptedAnnotator):
+    """Says the opposite of what it sees."""
+
+    def compare(self, prompt: Prompt, a: Sample, b: Sample, seed: int) -> dict[str, Any]:
+        said = ScriptedAnnotator.compare(self, prompt, a, b, seed)
+        return {**said, "winner": {"a": "b", "b": "a"}.get(said["winner"], said["winner"])}
+
+    def rank(self, samples: Sequence[Sample], seed: int) -> dict[str, Any]:
+        ranks = ScriptedAnnotator.rank(self, samples, seed)["ranks"]
+        return {"ranks": [1 + sum(other > rank for other in set(ranks)) for rank in ranks]}
+
+    def rate(self, sample: Sample, seed: int, aspect: str = "helpful") -> dict[str, Any]:
+        return {"scores": {aspect: 6 - ScriptedAnnotator.rate(self, sample, seed, aspect)["scores"][aspect]}}
+
+    def like(self, sample: Sample, seed: int) -> dict[str, Any]:
+        return {"up": not ScriptedAnnotator.like(self, sample, seed)["up"]}
+
+
+def annotators(seed: int, scenario: str) -> list[ScriptedAnnotator]:
+    """Ten people with tastes, of whom the last two answer nearly at random, or mislead."""
     draw = random.Random(seed)
     parts = ("content", "voice", "complete", "clean", "fit")
-    return [ScriptedAnnotator(id=f"a{number}", noise=3.0 if number >= 10 - noisy else 0.06 + 0.08 * draw.random(),
-                              tastes={part: 0.7 + 0.6 * draw.random() for part in parts},
-                              length_bias=0.02 * draw.random() - 0.01, position_bias=0.2 * draw.random() - 0.1,
-                              strictness=0.3 * draw.random() - 0.15) for number in range(10)]
+    team = []
+    for number in range(10):
+        is_bad = f"a{number}" in BAD
+        noise = 3.0 if is_bad and scenario == "noisy" else 0.06 + 0.08 * draw.random()
+        team.append((Misleading if is_bad and scenario == "misleading" else ScriptedAnnotator)(
+            id=f"a{number}", noise=noise, tastes={part: 0.7 + 0.6 * draw.random() for part in parts},
+            length_bias=0.02 * draw.random() - 0.01, position_bias=0.2 * draw.random() - 0.1,
+            strictness=0.3 * draw.random() - 0.15))
+    return team
 
 
-def judgments(samples: Mapping[str, Sequence[Sample]], team: Sequence[ScriptedAnnotator], answers: int, seed: int) -> list[Term]:
-    """`answers` of each kind, each question asked of `OVERLAP` annotators; a rating or a thumb is asked of one response."""
+def judgments(samples: Mapping[str, Sequence[Sample]], team: Sequence[ScriptedAnnotator], answers: int, seed: int,
+              overlap: int) -> list[Term]:
+    """`answers` of each kind, each question asked of `overlap` annotators; a rating or a thumb is asked of one response."""
     draw = random.Random(seed)
     terms: list[Term] = []
     for kind in KINDS:
-        for _ in range(answers // OVERLAP):
+        for _ in range(answers // overlap):
             of = samples[draw.choice(sorted(samples))]
             count = {"comparison": 2, "ranking": min(4, len(of)), "demonstration": len(of)}.get(kind, 1)
             shown = draw.sample(list(of), count)
-            for annotator in draw.sample(list(team), OVERLAP):
+            for annotator in draw.sample(list(team), overlap):
                 terms += _asked(kind, annotator, shown if draw.random() < 0.5 else shown[::-1], seed, draw)
     return terms
 
 
 def _asked(kind: str, annotator: ScriptedAnnotator, shown: Sequence[Sample], seed: int, draw: random.Random) -> list[Term]:
     prompt, by_id = shown[0].prompt, {sample.id: sample for sample in shown}
-    if kind == "demonstration":      # whoever writes, even carelessly, is taken to write the wanted response
-        best, other = max(shown, key=lambda sample: ScriptedTruth().score([sample]).total), draw.choice(shown)
+    if kind == "demonstration":      # whoever writes, even carelessly, is taken to write the wanted response, or to mislead
+        pick = min if isinstance(annotator, Misleading) else max
+        best, other = pick(shown, key=lambda sample: ScriptedTruth().score([sample]).total), draw.choice(shown)
         if best.text == other.text:
             return []
         return [Preference(id=record_id("d", annotator.id, best.id, other.id), prompt=prompt.messages, chosen=best.response,
@@ -126,8 +171,7 @@ def _asked(kind: str, annotator: ScriptedAnnotator, shown: Sequence[Sample], see
               "ranking": lambda: annotator.rank(shown, seed), "rating": lambda: annotator.rate(shown[0], seed),
               "thumbs": lambda: annotator.like(shown[0], seed)}[kind]()
     said = kinds.new_judgment(kind, annotator.id, "scripted", prompt, [sample.id for sample in shown], answer)
-    terms = [term for term in kinds.terms(said, by_id) if isinstance(term, Preference | Ranking | Rating | Thumb)]
-    return [replace(term, margin=0.0) if isinstance(term, Preference) else term for term in terms]
+    return [term for term in kinds.terms(said, by_id) if isinstance(term, Preference | Ranking | Rating | Thumb)]
 
 
 def by_vote(terms: Sequence[Term]) -> list[Term]:
@@ -146,7 +190,7 @@ def _voted(said: Sequence[Any]) -> Term:
     first, weight = said[0], float(len(said))
     if isinstance(first, Preference):
         share = sum(term.label if term.chosen == first.chosen else 1 - term.label for term in said) / weight
-        return replace(first, label=float(share > 0.5) if share != 0.5 else 0.5, weight=weight, person="")
+        return replace(first, label=float(share > 0.5) if share != 0.5 else 0.5, margin=0.0, weight=weight, person="")
     if isinstance(first, Ranking):
         places = [sum(term.ranks[term.responses.index(each)] for term in said) / weight for each in first.responses]
         order = sorted(set(places))
@@ -250,7 +294,7 @@ def _fit(place: World, groups: Sequence[Judged], apart: Sequence[Judged], priors
     task = Joint(groups, book, priors, 0.0, True, 1 / weight)
     batch = task.collate(range(len(groups)))
     learned = [each for each in head.parameters() if each.requires_grad]
-    optimizer = torch.optim.LBFGS(learned, max_iter=60, history_size=20, tolerance_grad=1e-5, tolerance_change=1e-7,
+    optimizer = torch.optim.LBFGS(learned, max_iter=60, history_size=20, tolerance_grad=1e-5, tolerance_change=1e-5,
                                   line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
@@ -275,12 +319,12 @@ def _fit(place: World, groups: Sequence[Judged], apart: Sequence[Judged], priors
     return found, float(cost.loss.sum / cost.loss.count)
 
 
-def accuracies(place: World, weights: Tensor, prompts: Sequence[str]) -> dict[str, float]:
-    """By prompt, the share of its pairs that are in the truth's order."""
+def accuracies(place: World, learned: Tensor | Mapping[str, float], prompts: Sequence[str]) -> dict[str, float]:
+    """By prompt, the share of its pairs that the head's weights, or the scores of samples, put in the truth's order."""
     found = {}
     for prompt in prompts:
-        scored = [(float(place.features[place.of_sample[sample.id]] @ weights), place.truth[sample.id])
-                  for sample in place.samples[prompt]]
+        scored = [(float(place.features[place.of_sample[sample.id]] @ learned) if isinstance(learned, Tensor)
+                   else learned[sample.id], place.truth[sample.id]) for sample in place.samples[prompt]]
         right = [float((a - b) * (s - t) > 0) for (a, s), (b, t) in combinations(scored, 2) if abs(s - t) > TOLD_APART]
         if right:
             found[prompt] = sum(right) / len(right)
@@ -289,49 +333,131 @@ def accuracies(place: World, weights: Tensor, prompts: Sequence[str]) -> dict[st
 
 # ---- the study ------------------------------------------------------------------------------------------------------
 
-def models_of(terms: Sequence[Term]) -> Iterator[tuple[str, Sequence[Term], Annotators]]:
+def models_of(terms: Sequence[Term], spread: Sequence[Term], kinds_too: bool) -> Iterator[tuple[str, Sequence[Term], Annotators]]:
+    """`spread` are as many answers, each to a question of its own."""
     yield "joint", terms, EACH
     yield "majority vote", by_vote(terms), ALIKE
     yield "joint, all alike", terms, ALIKE
-    for kind in KINDS:
-        yield kind, [term for term in terms if (term.source or _kind(term)) == kind], EACH
+    yield "joint, the two left out", [term for term in terms if term.source == "demonstration" or term.person not in BAD], EACH
+    yield "joint, a question each", spread, EACH
+    yield "all alike, a question each", spread, ALIKE
+    if kinds_too:
+        for kind in KINDS:
+            yield kind, [term for term in terms if (term.source or _kind(term)) == kind], EACH
 
 
 def _kind(term: Term) -> str:
     return {Preference: "comparison", Ranking: "ranking", Rating: "rating", Thumb: "thumbs"}[type(term)]      # type: ignore[index]
 
 
-def study(place: World, answers: int, seeds: int) -> dict[str, dict[str, float]]:
-    """model -> seed and prompt -> accuracy."""
-    found: dict[str, dict[str, float]] = defaultdict(dict)
-    for seed in range(seeds):
-        order = sorted(place.samples, key=lambda prompt: record_id(seed, prompt))
-        cut = int(HELD_OUT * len(order))
-        terms = judgments({prompt: place.samples[prompt] for prompt in order[cut:]}, annotators(seed), answers, seed)
-        for name, said, priors in models_of(terms):
-            right = accuracies(place, learn(place, said, priors), order[:cut])
-            found[name].update({f"{seed} {prompt}": share for prompt, share in right.items()})
-            print(f"{answers} answers, seed {seed}, {name}: {sum(right.values()) / len(right):.4f}", file=sys.stderr, flush=True)
+def drawn(place: World, scenario: str, answers: int, seed: int, overlap: int = OVERLAP) -> tuple[list[str], list[Term]]:
+    """Prompts that nobody judged, and the judgments of the others."""
+    order = sorted(place.samples, key=lambda prompt: record_id(seed, prompt))
+    cut = int(HELD_OUT * len(order))
+    judged = {prompt: place.samples[prompt] for prompt in order[cut:]}
+    return order[:cut], judgments(judged, annotators(seed, scenario), answers, seed, overlap)
+
+
+def study(place: World, scenarios: Sequence[str], sizes: Sequence[int], seeds: Sequence[int], rows: Path | None,
+          only: Sequence[str] = ()) -> dict[tuple[str, int], dict[str, dict[int, float]]]:
+    """(scenario, answers) -> model -> seed -> its accuracy, a mean over prompts. `rows` keeps every training that is done, and
+    spares it next time; `only` leaves the training of other models for later."""
+    done = _rows(rows)
+    found: dict[tuple[str, int], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    for seed, scenario, answers in product(seeds, scenarios, sizes):
+        heldout, terms = drawn(place, scenario, answers, seed)
+        spread = drawn(place, scenario, answers, seed, 1)[1]
+        for name, said, priors in models_of(terms, spread, kinds_too=scenario == "noisy" and seed < seeds[0] + KIND_SEEDS):
+            key = f"{scenario} {answers} {seed} {name}"
+            if key not in done and (not only or name in only):
+                right = accuracies(place, learn(place, said, priors), heldout)
+                done[key] = sum(right.values()) / len(right)
+                print(f"{key}: {done[key]:.4f}", file=sys.stderr, flush=True)
+                if rows is not None:
+                    with rows.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps([key, done[key]]) + "\n")
+            if key in done:
+                found[scenario, answers][name][seed] = done[key]
     return found
 
 
-def compared(found: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Means, and what the joint model is better by, each with a 95 % interval by bootstrap over prompts of all seeds."""
-    rows = sorted(found["joint"])
-    clusters = [row.partition(" ")[2] for row in rows]
-    told = {}
+def _rows(path: Path | None) -> dict[str, float]:
+    return dict(map(json.loads, path.read_text(encoding="utf-8").splitlines())) if path is not None and path.is_file() else {}
+
+
+def compared(found: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
+    """Means, and what the joint model is better by, with Student's 95 % interval over seeds: of other annotators, prompts and
+    questions. `p` is of the sign-flip test over seeds.
+    """
+    told: dict[str, Any] = {}
     for name, shares in found.items():
-        own = [shares[row] for row in rows]
-        mean = mean_interval(own, clusters)
-        told[name] = {"accuracy": [round(value, 4) for value in (mean.value, mean.low, mean.high)]}
+        if len(shares) < 3:
+            continue
+        told[name] = {"seeds": len(shares), "accuracy": _rounded(t_interval(list(shares.values())))}
         if name != "joint":
-            gap = paired_difference([found["joint"][row] for row in rows], own, clusters)
-            told[name]["joint_is_better_by"] = [round(value, 4) for value in (gap.value, gap.low, gap.high)]
+            gaps = [found["joint"][seed] - share for seed, share in shares.items() if seed in found["joint"]]
+            told[name] |= {"joint_is_better_by": _rounded(t_interval(gaps)), "p": round(sign_flip_test(gaps), 5)}
     return told
 
 
+def _rounded(estimate: Estimate) -> list[float]:
+    return [round(value, 4) for value in (estimate.value, estimate.low, estimate.high)]
+
+
+def over_sizes(found: Mapping[tuple[str, int], Mapping[str, Mapping[int, float]]], scenario: str,
+               sizes: Sequence[int]) -> dict[str, list[float]]:
+    """model -> by seed what the joint model is better by, the mean over all numbers of answers; seeds that have them all."""
+    told = {}
+    for name in found[scenario, sizes[0]]:
+        runs = [found[scenario, size] for size in sizes]
+        whole = set.intersection(*(set(run.get(name, {})) & set(run["joint"]) for run in runs))
+        if name != "joint" and len(whole) > 2:
+            told[name] = [sum(run["joint"][seed] - run[name][seed] for run in runs) / len(runs) for seed in sorted(whole)]
+    return told
+
+
+def correct_for_all(results: Mapping[str, Mapping[int, dict[str, Any]]]) -> None:
+    """Holm's p of joint less majority vote, over every scenario and number of answers."""
+    rows = [told["majority vote"] for each in results.values() for told in each.values()]
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["holm_p"] = round(p, 5)
+
+
+# ---- the whole model ------------------------------------------------------------------------------------------------
+
+def full(model: str, place: World, scenario: str, answers: int, seeds: Sequence[int]) -> dict[str, Any]:
+    """`tutelage reward` itself, 18 blocks and the head trained for one pass over the same judgments, on the same prompts."""
+    found: dict[str, Any] = defaultdict(list)
+    for seed in seeds:
+        heldout, terms = drawn(place, scenario, answers, seed)
+        for name, said, priors in models_of(terms, (), kinds_too=False):
+            if name not in ("joint", "majority vote"):
+                continue
+            with tempfile.TemporaryDirectory() as directory:
+                settings = RewardModel(model=model, objective="joint", annotators=priors, seed=seed, **FULL)
+                made = train_reward(Project.init(Path(directory) / "project"), settings, list(said))
+                scorer = RewardScorer.load(made.path, settings.precision)
+                judges = json.loads((made.path / JUDGES_FILE).read_text(encoding="utf-8"))["judges"]
+                right = accuracies(place, {sample.id: score for prompt in heldout for sample, score in zip(
+                    place.samples[prompt], scorer.score(place.samples[prompt]).total, strict=True)}, heldout)
+            found[name].append({"seed": seed, "accuracy_by_prompt": right, "steps": made.manifest.facts["steps"],
+                                "reliability": [each["reliability"] for each in judges]})
+            print(f"{name}, seed {seed}: {sum(right.values()) / len(right):.4f}", file=sys.stderr, flush=True)
+    told: dict[str, Any] = {"scenario": scenario, "answers": answers, "seeds": list(seeds), "layers": FULL["layers"]}
+    rows = {name: [share for each in runs for share in each["accuracy_by_prompt"].values()] for name, runs in found.items()}
+    clusters = [prompt for each in found["joint"] for prompt in each["accuracy_by_prompt"]]
+    for name, shares in rows.items():
+        told[name] = {"accuracy": _rounded(mean_interval(shares, clusters)), "steps": [each["steps"] for each in found[name]],
+                      "reliability": [each["reliability"] for each in found[name]]}
+    gap = paired_difference(rows["joint"], rows["majority vote"], clusters)
+    return {**told, "joint_is_better_by": _rounded(gap)}
+
+
+# ---- what is shown --------------------------------------------------------------------------------------------------
+
 def plot(results: Mapping[int, Mapping[str, Any]]) -> str:
-    names = ("joint", "majority vote", "comparison", "ranking", "rating", "thumbs")
+    names = [name for name in ("joint", "majority vote", "comparison", "ranking", "rating", "thumbs")
+             if all(name in each for each in results.values())]
     lines = tuple(Line(name=name, **dict(zip(("y", "low", "high"), zip(*(each[name]["accuracy"] for each in results.values()),
                                                                       strict=True), strict=True))) for name in names)
     curve = Curve(name="Held-out accuracy", unit="share of pairs", x=tuple(map(float, results)), x_unit="answers of each kind",
@@ -346,12 +472,33 @@ def plot(results: Mapping[int, Mapping[str, Any]]) -> str:
 def run(arguments: list[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="bench judgments")
     parser.add_argument("--model", default="smollm2-135m-q4")
-    parser.add_argument("--answers", type=int, nargs="+", default=[30, 60, 120, 240])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--answers", type=int, nargs="+", default=[])
+    parser.add_argument("--seeds", type=int, default=0)
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--cache", default="", help="a file for the hidden states")
+    parser.add_argument("--rows", type=Path, help="a file of trainings that are done")
+    parser.add_argument("--models", nargs="+", default=[], help="train these alone; of the others, what is in --rows")
+    parser.add_argument("--full", action="store_true", help="train whole models, and keep the rest of the results as it is")
     asked = parser.parse_args(arguments)
     place = world(asked.model, asked.cache)
-    results = {answers: compared(study(place, answers, asked.seeds)) for answers in asked.answers}
-    PLOT.write_text(plot(results), encoding="utf-8")
+    before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    if asked.full:
+        [answers] = asked.answers or [120]
+        seeds = range(asked.first_seed, asked.first_seed + (asked.seeds or 1))
+        return {**before, "full_training": full(asked.model, place, asked.scenarios[0], answers, seeds)}
+    seeds = range(asked.first_seed, asked.first_seed + (asked.seeds or SEEDS))
+    sizes = asked.answers or [30, 60, 120, 240]
+    found = study(place, asked.scenarios, sizes, seeds, asked.rows, asked.models)
+    results = {scenario: {answers: compared(found[scenario, answers]) for answers in sizes} for scenario in asked.scenarios}
+    correct_for_all(results)
+    together = {scenario: {name: _rounded(t_interval(gaps)) for name, gaps in over_sizes(found, scenario, sizes).items()}
+                for scenario in asked.scenarios}
+    if "noisy" in results:
+        PLOT.write_text(plot(results["noisy"]), encoding="utf-8")
+    kept = {"full_training": before["full_training"]} if "full_training" in before else {}
     return {"model": asked.model, "prompts": len(place.samples), "responses": sum(map(len, place.samples.values())),
-            "answers_of_each_kind": {str(answers): told for answers, told in results.items()}}
+            "seeds": [seeds.start, seeds.stop - 1], **kept,
+            "joint_is_better_by_over_all_numbers_of_answers": together,
+            "answers_of_each_kind": {scenario: {str(answers): told for answers, told in each.items()}
+                                     for scenario, each in results.items()}}

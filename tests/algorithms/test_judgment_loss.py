@@ -19,6 +19,7 @@ from tutelage.algorithms import (
     rising,
     score_nll,
     steps_of,
+    strength_nll,
 )
 from tutelage.errors import ShapeError
 
@@ -67,6 +68,25 @@ def rankings_of(count: int, most_tied: int) -> Iterator[tuple[int, ...]]:
         dense = set(ranks) == set(range(1, max(ranks) + 1))
         if dense and all(ranks.count(place) <= most_tied for place in ranks):
             yield ranks
+
+
+def test_a_winners_strength_by_hand() -> None:
+    # eta = 2 (1.5 - 1) = 1, cuts 1 and 3: sigma(1) = .731059, sigma(0) = .5, sigma(-2) = .119203
+    nll = strength_nll(torch.full((3,), 0.5), torch.arange(3), tensor(1.0, 3.0), reliability=torch.full((3,), 2.0))
+    assert nll.neg().exp().tolist() == pytest.approx([0.231059 / 0.731059, 0.380797 / 0.731059, 0.119203 / 0.731059], abs=1e-6)
+
+
+@pytest.mark.parametrize("reliability", [1.0, 2.5, -0.6, 0.0])
+def test_a_winner_with_its_strength_is_a_level_on_a_scale_with_two_like_ends(reliability: float) -> None:
+    """b far, b clearly, b, a, a clearly, a far: cumulative logits with cuts at -3, -1, 0, 1, 3."""
+    judge, cuts = torch.full((6,), reliability), tensor(1.0, 3.0)
+    first, second, label = torch.full((6,), 0.8), torch.full((6,), 0.2), tensor(0, 0, 0, 1, 1, 1)
+    ahead = (first - second) * (2 * label - 1)
+    nll = comparison_nll(first, second, label, reliability=judge)
+    nll = nll + strength_nll(ahead, torch.tensor([2, 1, 0, 0, 1, 2]), cuts, reliability=judge)
+    scale = tensor(-3.0, -1.0, 0.0, 1.0, 3.0).expand(6, 5)
+    torch.testing.assert_close(nll, ordinal_nll(first - second, torch.arange(6), scale, reliability=judge), atol=1e-6, rtol=0)
+    assert nll.neg().exp().sum().item() == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("count, most_tied, number", [(3, 1, 6), (3, 2, 12), (3, 3, 13), (4, 1, 24), (4, 4, 75)])
@@ -181,7 +201,8 @@ def every_kind(scores: Tensor, reliability: Tensor, tie: Tensor, steps: Tensor) 
     places = torch.tensor([[1, 3, 2, 2, 4]])
     ranked = ranking_nll(scores[None], places, reliability=reliability[1:], tie=tie, most_tied=2)
     rated = ordinal_nll(scores[2:4], torch.tensor([1, 3]), rising(steps).expand(2, 3), reliability=reliability)
-    return torch.cat([pair, won, ranked, rated, score_nll(scores[4:], scores.new_tensor([1.0]))]).sum()
+    surer = strength_nll(scores[2:3] - scores[0:1], torch.tensor([1]), steps.exp().cumsum(0), reliability=reliability[:1])
+    return torch.cat([pair, won, ranked, rated, surer, score_nll(scores[4:], scores.new_tensor([1.0]))]).sum()
 
 
 def test_gradients_of_scores_and_of_every_parameter_are_the_finite_differences() -> None:
@@ -204,6 +225,9 @@ def test_columns_of_another_batch_are_refused() -> None:
     for wrong in (lambda: comparison_nll(torch.zeros(2), torch.zeros(2), torch.zeros(1)),
                   lambda: ranking_nll(torch.zeros(2, 3), torch.ones(2, 2, dtype=torch.long)),
                   lambda: ordinal_nll(torch.zeros(2), torch.zeros(2, dtype=torch.long), torch.zeros(1, 2)),
+                  lambda: strength_nll(torch.zeros(2), torch.zeros(3, dtype=torch.long), torch.ones(2)),
+                  lambda: strength_nll(torch.zeros(1), torch.tensor([-1]), torch.ones(2)),
+                  lambda: strength_nll(torch.zeros(1), torch.tensor([3]), torch.ones(2)),
                   lambda: judgment_loss(torch.zeros(2), torch.ones(3))):
         with pytest.raises(ShapeError):
             wrong()

@@ -27,7 +27,7 @@ from tutelage.records import Preference, Prompt, Ranking, Rating, Sample, Term, 
 from tutelage.rewards.config import Annotators, RewardModel
 from tutelage.rewards.joint import Joint, book_of, decided_pairs
 from tutelage.rewards.judges import Judges, Scale
-from tutelage.rewards.lessons import JUDGES_FILE
+from tutelage.rewards.lessons import JUDGES_FILE, lessons
 from tutelage.rewards.model import RewardScorer
 from tutelage.rewards.train import train_reward
 from tutelage.store import Store
@@ -37,7 +37,7 @@ from tutelage.training.loop import update
 from tutelage.training.optimizer import Masters
 from tutelage.training.pairs import group_judged
 
-EXACT = Annotators(reliability=0, thresholds=0, loading=0, offset=0)      # nothing is learned of anybody
+EXACT = Annotators(reliability=0, thresholds=0, loading=0, offset=0, strengths=0)      # nothing is learned of anybody
 
 
 def asked(text: str) -> Messages:
@@ -153,6 +153,37 @@ def test_every_kind_is_a_summand_of_one_likelihood(judge: Callable[..., Policy],
     assert shares == pytest.approx({"comparison": 1, "ranking": 2, "rating": 2, "thumbs": 2})
 
 
+def test_a_strength_is_an_answer_and_no_margin(judge: Callable[..., Policy], template: ChatTemplate) -> None:
+    """By hand from the scores; an edit's margin stays one, a tie has no strength, a soft label has it on both sides."""
+    terms: list[Term] = [pair("p", "aa", "bb"), pair("p", "aa", "cc", margin=0.5), pair("p", "bb", "cc", margin=1.0, label=0.0),
+                         pair("p", "bb", "dd", margin=1.0, label=0.8), pair("p", "ee", "aa", margin=0.5, source="edit")]
+    task, policy = task_and_policy(judge, template, terms, replace(EXACT, strengths=1.0))
+    judges = policy.get_submodule("judges")
+    assert isinstance(judges, Judges) and judges.book.strengths.cuts == (0.5, 1.0) and set(judges.spreads) == {"strength"}
+    # four strengths and a half of each: 1.5, 1.5 and 2.5 of 5.5, so that at equal scores P(|z| > c) is 4 of 5.5, and 2.5
+    c, far = (math.log((2 - share) / share) for share in (4 / 5.5, 2.5 / 5.5))
+    assert judges.strength_cuts.tolist() == pytest.approx([c, far], abs=1e-5)
+    a, b, third, d, e = scores_of(policy, task).tolist()
+
+    def sigma(x: float) -> float:
+        return 1 / (1 + math.exp(-x))
+
+    wanted = -math.log(sigma(a - b) - sigma(a - b - c)) - math.log(sigma(a - third - c) - sigma(a - third - far))
+    wanted -= math.log(sigma(third - b - far)) + math.log(sigma(e - a - 0.5))
+    wanted -= 0.8 * math.log(sigma(b - d - far)) + 0.2 * math.log(sigma(d - b - far))
+    metrics, gradient = loss_of(task, policy, [[0]])
+    assert metrics["loss"] == pytest.approx(wanted / 5, rel=1e-5)
+    assert gradient["judges.strength"].abs().min() > 0
+    assert judges.to_json({name: name for name in judges.book.judges})["strengths"]["levels_from"] == [0.5, 1.0]
+
+
+def test_margins_that_are_all_alike_say_no_strength(template: ChatTemplate) -> None:
+    priors = Annotators()
+    book = book_of([pair("p", "aa", "bb", margin=0.5), pair("p", "bb", "cc", margin=0.5)], (), priors)
+    assert book.strengths.cuts == () and "strength" not in Judges(book, priors).spreads
+    assert Judges(book, priors).strength_cuts.shape == (0,)
+
+
 def test_a_rating_of_several_aspects_weighs_as_one_judgment(judge: Callable[..., Policy], template: ChatTemplate) -> None:
     task, _ = task_and_policy(judge, template, [rating("p", "aa", helpful=1, correct=2, polite=3), rating("p", "bb", helpful=2)])
     assert task.counts(task.collate([0])) == pytest.approx({"judgments": 2.0})
@@ -160,10 +191,11 @@ def test_a_rating_of_several_aspects_weighs_as_one_judgment(judge: Callable[...,
 
 def test_loss_and_gradient_do_not_depend_on_how_a_step_is_cut(judge: Callable[..., Policy], template: ChatTemplate) -> None:
     """Rankings with ties in one part and none in the other, and a prior that is paid once."""
-    terms = [*mixed(16), ranking("t", ("za", "zb", "c", "d"), (1, 1, 2, 2), person="p1"), pair("u", "z", "y", label=0.5)]
+    terms = [*mixed(16), ranking("t", ("za", "zb", "c", "d"), (1, 1, 2, 2), person="p1"), pair("u", "z", "y", label=0.5),
+             pair("v", "z", "x", margin=1.0)]
     priors = Annotators()
     results = []
-    for parts in ([list(range(18))], [[0, 3, 17], [1], list(range(4, 17)), [2]]):
+    for parts in ([list(range(19))], [[0, 3, 17], [1], list(range(4, 17)), [2, 18]]):
         task, policy = task_and_policy(judge, template, terms, priors, 0.01, prior_weight=1 / len(terms))
         judges = policy.get_submodule("judges")
         with torch.no_grad():
@@ -176,7 +208,7 @@ def test_loss_and_gradient_do_not_depend_on_how_a_step_is_cut(judge: Callable[..
     far = [(0.1 * at / spread, judges.get_parameter(name).numel()) for at, (name, spread) in enumerate(judges.spreads.items(), 1)]
     assert whole["prior"] == pytest.approx(sum(0.5 * steps**2 * count for steps, count in far), rel=1e-5)
     assert {name for name in gradient if name.startswith("judges.")} == {
-        f"judges.{name}" for name in ("reliability", "common", "own", "loading", "tie_above")}
+        f"judges.{name}" for name in ("reliability", "common", "own", "loading", "strength", "tie_above")}
     for name, value in gradient.items():
         torch.testing.assert_close(again[name], value, atol=2e-5, rtol=1e-4, msg=name)
 
@@ -208,6 +240,17 @@ def test_the_joint_model_learns_from_all_kinds_and_whom_to_believe(project: Proj
         assert each["thresholds"]["helpful"] == sorted(each["thresholds"]["helpful"])
     worth = RewardScorer.load(made.path, "fp32").score([sample("new", text) for text in ("zzab", "zacd", "bacd")]).total
     assert worth[0] > worth[1] > worth[2]
+
+
+def test_the_annotators_rate_lets_them_go_as_far_in_few_steps_as_in_many(judge: Callable[..., Policy], template: ChatTemplate,
+                                                                         config: Callable[..., RewardModel]) -> None:
+    book = book_of([pair("p", "aa", "bb")], (), EXACT)
+    assert [Judges(book, EXACT, steps).peak_lr for steps in (4000, 40, 20, 1, 0)] == pytest.approx([0.001, 0.1, 0.2, 0.2, 0.2])
+    assert Judges(book, replace(EXACT, lr=0.03), 4000).peak_lr == 0.03
+    groups, _ = group_judged([pair(f"q{i}", "aa", "bb") for i in range(64)], template, 100)
+    policy, tokens = judge(), sum(group.num_tokens for group in groups)
+    lessons("joint", config(epochs=3, batch_tokens=-(-tokens // 25)), policy, groups, [])      # 3 x 25 steps
+    assert policy.get_submodule("judges").peak_lr == pytest.approx(4 / 75, rel=0.05)
 
 
 def test_it_goes_on_bit_for_bit_from_a_checkpoint(project: Project, tmp_path: Path, config: Callable[..., RewardModel],

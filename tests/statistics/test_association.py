@@ -109,3 +109,20 @@ def test_calibration_by_hand():
     for said, true in (([0.5], [0.5, 1]), ([1.5], [1]), ([0.5], [-1]), ([], [])):
         with pytest.raises(ShapeError):
             calibration_error(said, true)
+
+
+def test_bins_by_hand():
+    # of four bins 0.25 closes the first and 0 stands in it; 0.6 is alone in the third
+    first, third = reliability([0.0, 0.25, 0.6], [0, 1, 1], bins=4)
+    assert (first.said, first.low, first.high, first.happened.value, first.happened.n) == (0.125, 0.0, 0.25, 0.5, 2)
+    assert (third.said, third.low, third.high, third.happened.value, third.happened.n) == (0.6, 0.5, 0.75, 1.0, 1)
+    for bins in (0, -1):
+        with pytest.raises(ShapeError, match="1 or more"):
+            reliability([0.5], [1], bins)
+
+
+def test_a_correlation_is_never_beyond_one():
+    rng = np.random.default_rng(5)
+    for _ in range(300):
+        a = rng.normal(size=7)
+        assert pearson(a, 3 * a) <= 1.0 and pearson(a, -3 * a) >= -1.0

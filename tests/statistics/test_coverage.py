@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tutelage.errors import ShapeError
 from tutelage.statistics import Estimate, crossed_interval, mean_interval, paired_difference, win_rate
 
 STUDIES = 2000
@@ -138,3 +139,11 @@ def test_crossed_by_hand():
     reach = 12.706204736432095 * max(1 + 1 / 4 - 5 / 12, 1) ** 0.5
     assert (found.value, found.low, found.high, found.n) == pytest.approx((1.5, 1.5 - reach, 1.5 + reach, 2), abs=1e-9)
     assert np.isnan(crossed_interval([1.0, 2.0], [0, 1], [0, 0]).low)
+
+
+def test_crossed_refuses_labels_of_other_rows_and_says_nothing_of_one_cluster():
+    for first, second in (([0], [0, 1]), ([0, 1], [0]), ([0], [0])):
+        with pytest.raises(ShapeError, match="one of each a value"):
+            crossed_interval([1.0, 2.0], first, second)
+    alone = crossed_interval([1.0, 2.0], [0, 0], [0, 1])
+    assert np.isnan(alone.low) and np.isnan(alone.high) and (alone.value, alone.n) == (1.5, 1)

@@ -104,3 +104,14 @@ def test_rows_that_do_not_fit_are_refused():
                   lambda: area_under_curve([1, 2], [True]), lambda: bootstrap_interval(lambda rows: 1.0, [])):
         with pytest.raises(ShapeError):
             wrong()
+
+
+def test_a_score_that_the_judgment_settles_goes_with_nothing():
+    judgment = np.array([1.0, -1.0, 1.0, 1.0])
+    found = at_equal(3 * judgment, [1.0, 2.0, -1.0, 0.5], judgment)
+    assert math.isnan(found.correlation) and found.slope == 0.0
+
+
+def test_two_clusters_have_an_interval():
+    found = bootstrap_interval(lambda rows: float(np.array([0.0, 1.0])[rows].mean()), ["a", "b"])
+    assert (found.value, found.low, found.high, found.n) == (0.5, 0.0, 1.0, 2)

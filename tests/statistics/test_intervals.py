@@ -245,3 +245,24 @@ def test_what_cannot_be_estimated_is_refused_with_the_reason():
         fit_bradley_terry([(0, 2)], 2)
     with pytest.raises(ShapeError, match="regularisation"):
         fit_bradley_terry([(0, 1)], 2, regularisation=0.0)
+
+
+def test_wilson_of_one_and_what_it_refuses():
+    # z^2 = 3.841459: one of one is (1 + z^2 / 2 +- z^2 / 2) / (1 + z^2)
+    one = wilson_interval(1, 1)
+    assert (one.low, one.high) == pytest.approx((1 / 4.841459, 1.0), abs=1e-6) and one.high <= 1.0
+    for successes, n in ((-1, 5), (-0.5, 5), (6, 5), (5.5, 5), (0, 0)):
+        with pytest.raises(ShapeError, match="wanted n >= 1"):
+            wilson_interval(successes, n)
+
+
+def test_wins_that_are_none_are_refused_with_the_reason():
+    for pairs in ([0, 1], [(0, 1, 1.0, 1.0)], [(0,)]):
+        with pytest.raises(ShapeError, match="winner and loser"):
+            fit_bradley_terry(pairs, 2)
+    for pairs in ([(-1, 0)], [(2, 0)], [(0, 1, -0.5)], [(0, 1, float("nan"))]):
+        with pytest.raises(ShapeError, match="items 0 to 1"):
+            fit_bradley_terry(pairs, 2)
+    with pytest.raises(ShapeError, match="regularisation"):
+        fit_bradley_terry([(0, 1)], 2, regularisation=-1.0)
+    assert fit_bradley_terry([(0, 1, 0.0)], 2).tolist() == pytest.approx([0.0, 0.0], abs=1e-12)

@@ -108,3 +108,23 @@ def test_groups_hold_everybody_keep_the_different_apart_and_cannot_grow():
         for group in groups:
             assert not any(set(pair) <= group for pair in apart)
             assert all(any({name, other} in map(set, apart) for other in group) for name in set(names) - group)
+
+
+def test_fourteen_clusters_are_enumerated_and_fifteen_drawn():
+    assert sign_flip_test([1.0] * 14) == 2 / 2**14 and sign_flip_test([1.0] * 14 + [0.0] * 5) == 2 / 2**14
+    drawn = sign_flip_test([1.0] * 15) * 20_001
+    assert drawn >= 1 and drawn == pytest.approx(round(drawn), abs=1e-6)
+
+
+def test_holm_takes_the_ends_and_refuses_what_is_beyond():
+    assert holm([0.0, 1.0]) == [0.0, 1.0]
+    for p in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ShapeError, match="0 to 1"):
+            holm([p])
+
+
+def test_an_alpha_or_a_power_that_is_certain_is_refused():
+    assert minimum_detectable_effect(2, 0.0) == 0.0
+    for alpha, power in ((0.0, 0.8), (1.0, 0.8), (1.5, 0.8), (0.05, 0.0), (0.05, 1.0), (0.05, 1.5)):
+        with pytest.raises(ShapeError, match="between 0 and 1"):
+            minimum_detectable_effect(9, 1.0, alpha, power)

@@ -17,6 +17,7 @@ from tutelage.algorithms.judgment_loss import (
     rising,
     score_nll,
     steps_of,
+    strength_nll,
 )
 from tutelage.algorithms.kl import KL_ESTIMATORS, exact_kl, k1, k2, k3, next_kl_coef
 from tutelage.algorithms.logprobs import log_softmax_gather, token_logprobs
@@ -86,6 +87,7 @@ __all__ = [
     "sigmoid_cross_entropy",
     "softmax_cross_entropy",
     "steps_of",
+    "strength_nll",
     "token_logprobs",
     "token_rewards",
     "truncated_weights",

@@ -64,6 +64,34 @@ def _choice_nll(eta: Tensor, tie: Tensor | None) -> Tensor:
     return plain if tie is None else torch.logaddexp(plain, tie - eta / 2)
 
 
+def strength_nll(ahead: Tensor, level: Tensor, cuts: Tensor, *, reliability: Tensor | None = None) -> Tensor:
+    """How much better the winner is, given that it won: an answer on a scale, where a margin would only ask for more.
+
+    A comparison without ties is the sign of z = a (s_a - s_b) + logistic noise; a winner is said to be better by level k where
+    |z| lies between the cuts c_k and c_{k+1} (Agresti 1992, Applied Statistics 41:287, of cumulative logits):
+
+        P(level = k | won) = (sigma(eta - c_k) - sigma(eta - c_{k+1})) / sigma(eta),    eta = a ahead,    c_0 = 0
+
+    Times Bradley's and Terry's P(won) that is the probability of both, and the sum over all levels of both sides is 1.
+
+    Args:
+        ahead: (M,) score of the winner less that of the other.
+        level: (M,) whole numbers from 0, the least.
+        cuts: (T,) above 0 and rising; one less than there are levels.
+        reliability: (M,); None is 1.
+    Returns:
+        (M,) nats.
+    Raises:
+        ShapeError: if the shapes differ, or a level is not on the scale.
+    """
+    check_shapes("M", ahead=ahead, level=level, reliability=reliability)
+    check_shapes("T", cuts=cuts)
+    edges = torch.cat([cuts.new_zeros(1), cuts]).expand(len(ahead), -1)                         # (M, T + 1)
+    if len(level) and int(level.min()) < 0:
+        raise ShapeError(f"levels go from {int(level.min())}; wanted 0 to {len(cuts)}.")
+    return ordinal_nll(ahead, level + 1, edges, reliability=reliability) + F.logsigmoid(_seen(ahead, reliability))
+
+
 def ranking_nll(scores: Tensor, ranks: Tensor, *, reliability: Tensor | None = None, tie: Tensor | None = None,
                 most_tied: int = 1) -> Tensor:
     """K responses in order, equal places being ties (Plackett 1975; Luce 1959; Firth, Kosmidis & Turner 2019, arXiv:1909.07123).

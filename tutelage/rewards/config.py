@@ -15,19 +15,20 @@ Objective = Literal["auto", "bradley_terry", "joint", "regression", "classificat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotators:
-    """What the joint objective learns of each annotator. The first four are standard deviations of normal priors, in the units
+    """What the joint objective learns of each annotator. The first five are standard deviations of normal priors, in the units
     of the score; 0 fixes what it is about."""
 
     reliability: float = 0.5       # of each annotator's factor on the score, around 1; 0: all are equally reliable
     thresholds: float = 1.0        # of each annotator's own thresholds on a scale, around the common ones
     loading: float = 0.5           # of each aspect's factor on the score, around 1: how much it is about what the others are
+    strengths: float = 1.0         # of where a winner begins to be clearly and far better; 0: strengths are margins instead
     offset: float = 1.0            # of each group's offset on ratings and thumbs, around 0
     group_by: str = "annotator"    # what a group is: annotator (human, model, scripted), or a key of the rows (language …)
-    lr: float = 0.02               # peak learning rate of all of them: they are few, and as large as scores
+    lr: float = 0.0                # peak learning rate of all of them; 0: 4 / steps, at most 0.2, which reaches as far in any run
 
     def __post_init__(self) -> None:
-        if min(self.reliability, self.thresholds, self.loading, self.offset) < 0 or self.lr <= 0:
-            raise ConfigError("reward: annotators.reliability, thresholds, loading and offset must be >= 0, annotators.lr > 0.")
+        if min(self.reliability, self.thresholds, self.loading, self.strengths, self.offset, self.lr) < 0:
+            raise ConfigError("reward: annotators.reliability, thresholds, loading, strengths, offset and lr must be >= 0.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

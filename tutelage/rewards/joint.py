@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.algorithms import LossSum, comparison_nll, judgment_loss, ordinal_nll, ranking_nll
+from tutelage.algorithms import LossSum, comparison_nll, judgment_loss, ordinal_nll, ranking_nll, strength_nll
 from tutelage.models.policy import Policy
 from tutelage.records import Preference, Ranking, Rating, Term, Thumb
 from tutelage.rewards.config import Annotators
@@ -25,6 +25,7 @@ from tutelage.training.pairs import Group, Judged, pack_responses
 
 Said = tuple[Any, tuple[int, ...]]      # a term, and the places of its responses
 THUMBS = "thumbs"           # the scale of two levels
+NO_STRENGTH = -1            # in the place of a level, of comparisons that say none
 _SOURCES = {Preference: "comparison", Ranking: "ranking", Rating: "rating", Thumb: THUMBS}
 
 
@@ -62,7 +63,10 @@ def book_of(train: Sequence[Term], heldout: Sequence[Term], priors: Annotators) 
     cells = {(judge_places[judge_of(term)], scale_places[name]) for term in terms for name in levels_of(term)}
     shared = max((max(Counter(term.ranks).values()) for term in terms if isinstance(term, Ranking)), default=1)
     draws = any(isinstance(term, Preference) and term.label == 0.5 for term in terms)
+    margins = [term.margin for term in terms if _won(term)]
+    strengths = Scale.of("strength", margins if priors.strengths else ())
     return Book(judges=judges, weights=_weights(train, judges), scales=scales, cells=tuple(sorted(cells)), ties=_ties(train),
+                strengths=strengths, strength_counts=_strength_counts(strengths, train),
                 counts=tuple(_level_counts(scale, train) for scale in scales), most_tied=max(shared, 2 if draws else 1),
                 groups=tuple(sorted({group_of(term, priors.group_by) for term in terms if levels_of(term)})) or ("",))
 
@@ -79,6 +83,19 @@ def _level_counts(scale: Scale, terms: Sequence[Term]) -> tuple[float, ...]:
     for term in terms:
         if (value := levels_of(term).get(scale.name)) is not None:
             found[scale.level(value)] += term.weight
+    return tuple(found)
+
+
+def _won(term: Term) -> bool:
+    """A comparison that is no tie, so that its margin says how much better somebody called one of the two."""
+    return isinstance(term, Preference) and source_of(term) == "comparison" and term.label != 0.5
+
+
+def _strength_counts(scale: Scale, terms: Sequence[Term]) -> tuple[float, ...]:
+    found = [0.0] * (len(scale.cuts) + 1)
+    for term in terms:
+        if _won(term):
+            found[scale.level(term.margin)] += term.weight      # type: ignore[attr-defined]
     return tuple(found)
 
 
@@ -137,10 +154,13 @@ class Joint(Task):
     def _compared(self, said: Sequence[Said]) -> dict[str, Tensor]:
         if not said:
             return {}
-        return {**self._common("compared", said, [term.weight for term, _ in said]),
+        scale = self.book.strengths
+        level = [scale.level(term.margin) if scale.cuts and _won(term) else NO_STRENGTH for term, _ in said]
+        margin = [term.margin if at == NO_STRENGTH else 0.0 for at, (term, _) in zip(level, said, strict=True)]
+        return {**self._common("compared", said, [term.weight for term, _ in said]), "compared.strength": torch.tensor(level),
                 "compared.at": torch.tensor([at for _, at in said]),                                          # (M, 2)
                 "compared.label": torch.tensor([term.label for term, _ in said]),
-                "compared.margin": torch.tensor([term.margin for term, _ in said])}
+                "compared.margin": torch.tensor(margin, dtype=torch.float32)}
 
     def _ranked(self, said: Sequence[Said]) -> dict[str, Tensor]:
         if not said:
@@ -221,8 +241,15 @@ def decided_pairs(group: Group | Judged, ties: bool = False) -> list[tuple[int, 
 
 
 def _compared_nll(judges: Judges, scores: Tensor, fields: Mapping[str, Tensor]) -> Tensor:
-    return comparison_nll(scores[:, 0], scores[:, 1], fields["compared.label"], margin=fields["compared.margin"],
-                          reliability=judges.factor(fields["compared.judge"]), tie=judges.tie)
+    label, level, reliability = fields["compared.label"], fields["compared.strength"], judges.factor(fields["compared.judge"])
+    nll = comparison_nll(scores[:, 0], scores[:, 1], label, margin=fields["compared.margin"], reliability=reliability,
+                         tie=judges.tie)
+    said = (level != NO_STRENGTH).nonzero().squeeze(1)
+    if not len(said):
+        return nll
+    ahead, sure = scores[said, 0] - scores[said, 1], reliability[said]
+    wins, loses = (strength_nll(side, level[said], judges.strength_cuts, reliability=sure) for side in (ahead, -ahead))
+    return nll.index_add(0, said, label[said] * wins + (1 - label[said]) * loses)
 
 
 def _ranked_nll(judges: Judges, scores: Tensor, fields: Mapping[str, Tensor]) -> Tensor:

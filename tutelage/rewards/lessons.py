@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def lessons(objective: str, config: RewardModel, policy: Policy, train: Sequence
         return Singles(train, moments, policy.ragged), Singles(heldout, moments, policy.ragged) if heldout else None
     priors = config.annotators
     book = book_of(_terms(train), _terms(heldout), priors)
-    policy.add_module("judges", Judges(book, priors).to(policy.device))
+    steps = math.ceil(config.epochs * sum(group.num_tokens for group in train) / config.batch_tokens)
+    policy.add_module("judges", Judges(book, priors, steps).to(policy.device))
     prior_weight = 1 / max(1e-9, sum(term.weight for term in _terms(train)))
     return (Joint(train, book, priors, config.centring, policy.ragged, prior_weight),
             Joint(heldout, book, priors, config.centring, policy.ragged) if heldout else None)

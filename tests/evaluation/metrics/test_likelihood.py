@@ -75,3 +75,9 @@ def test_pass_at_k_of_large_numbers_and_of_nonsense():
     for drawn, passed, k in ((5, 6, 1), (5, -1, 1), (5, 1, 0), (5, 1, 6)):
         with pytest.raises(DataError, match="wanted 1 <= k"):
             pass_at_k(drawn, passed, k)
+
+
+def test_perplexity_of_a_single_token():
+    assert perplexity(math.log(7), 1) == pytest.approx(7, abs=1e-12)
+    with pytest.raises(DataError, match="at least one"):
+        perplexity(1.0, -1)

@@ -109,3 +109,9 @@ def test_who_always_wins_has_a_finite_strength():
 def test_what_cannot_be_fitted_is_refused(wins, own, other):
     with pytest.raises(DataError):
         length_controlled_win_rate(wins, own, other)
+
+
+def test_two_prompts_are_enough_and_a_difference_that_never_varies_explains_nothing():
+    assert length_controlled_win_rate([1.0, 0.0], [1, 2], [2, 1]).rate.n == 2
+    found = length_controlled_win_rate([1.0, 1.0, 0.0], [6] * 3, [5] * 3, ridge=0.0)
+    assert found.length == 0.0 and found.rate.value == pytest.approx(2 / 3, abs=1e-9)
