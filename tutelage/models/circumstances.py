@@ -27,9 +27,9 @@ def begin_run(project: Project, manifest: Manifest, precision: str, allow_drift:
         try:
             torch.set_num_threads(int(before["threads"]))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            run = run_path(project, manifest)
-            raise ResumeError(f"the run {run.name} is recorded with {before.get('threads')} threads, which cannot be set here "
-                              f"({error}). Remove {run} to begin anew.") from None
+            path = run_path(project, manifest)
+            raise ResumeError(f"the run {path.name} is recorded with {before.get('threads')} threads, which cannot be set here "
+                              f"({error}). Remove {path} to begin anew.") from None
         precision = str(before.get("precision"))
     run = begin(project, manifest, circumstances(choose_precision(precision, cache_dir())), allow_drift)
     if before is None:

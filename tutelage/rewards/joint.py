@@ -63,7 +63,7 @@ def book_of(train: Sequence[Term], heldout: Sequence[Term], priors: Annotators) 
     cells = {(judge_places[judge_of(term)], scale_places[name]) for term in terms for name in levels_of(term)}
     shared = max((max(Counter(term.ranks).values()) for term in terms if isinstance(term, Ranking)), default=1)
     draws = any(isinstance(term, Preference) and term.label == 0.5 for term in terms)
-    margins = [term.margin for term in terms if _won(term)]
+    margins = [term.margin for term in terms if isinstance(term, Preference) and _won(term)]
     strengths = Scale.of("strength", margins if priors.strengths else ())
     return Book(judges=judges, weights=_weights(train, judges), scales=scales, cells=tuple(sorted(cells)), ties=_ties(train),
                 strengths=strengths, strength_counts=_strength_counts(strengths, train),
