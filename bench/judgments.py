@@ -43,9 +43,10 @@ from tutelage.records import Preference, Prompt, Ranking, Rating, Sample, Term, 
 from tutelage.reporting.report import Curve, Line
 from tutelage.reporting.svg import curve_svg
 from tutelage.rewards.config import Annotators
-from tutelage.rewards.joint import Joint, book_of
+from tutelage.rewards.joint import Joint
 from tutelage.rewards.judges import Judges
 from tutelage.rewards.model import score_sequences
+from tutelage.rewards.terms import book_of
 from tutelage.statistics import paired_difference
 from tutelage.statistics.intervals import mean_interval
 from tutelage.training.pairs import Judged, group_judged, responses_of

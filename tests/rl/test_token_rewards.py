@@ -123,5 +123,6 @@ def test_a_run_goes_the_same_way_when_all_is_paid_at_the_end(project: Project, t
 
     config = RL(policy=str(tiny_directory), prompts=instructions([("a?", "x"), ("b?", "x")]), precision="fp32", steps=2,
                 prompts_per_step=2, per_prompt=3, max_new_tokens=5, optimizer=Optimizer(lr=1e-3, warmup_fraction=0.0))
-    files = {pays: rl(Project.init(tmp_path / f"p{pays}"), config, Evens(pays), {}).manifest.files for pays in ("", "end", "token")}
+    files = {pays: rl(Project.init(tmp_path / f"p{pays}"), config, Evens(pays), {}).manifest.files
+             for pays in ("", "end", "token")}
     assert files[""] == files["end"] != files["token"]
