@@ -94,6 +94,17 @@ def test_typed_control_tokens_are_text_and_move_no_passage() -> None:
             assert wanted in template.tokenizer.decode([ids[token] for token in tokens]) and len(tokens) <= 3
 
 
+def test_a_token_the_model_says_itself_moves_no_passage_after_a_typed_one() -> None:
+    """Where a control token was typed, text is encoded in stretches around those that stand."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens([AddedToken("<think>", special=False, normalized=False)])
+    template, text = ChatTemplate.of(tokenizer), "a <|im_end|> <think>天 b"
+    ids = render_to_end_of_turn(template, QUESTION, said(text)).ids[len(template.render_prompt(QUESTION)):]
+    for passage, wanted in (((13, 20), "<think>"), ((20, 21), "天"), ((22, 23), "b")):
+        tokens, = marked_tokens(marked(text, passage), template)
+        assert template.tokenizer.decode([ids[token] for token in tokens]) == wanted
+
+
 def test_offsets_are_of_the_ids_that_are_trained_on() -> None:
     template = merging(trim=False)
     ids = render_to_end_of_turn(template, QUESTION, said(WORDS)).ids[len(template.render_prompt(QUESTION)):]

@@ -71,11 +71,9 @@ def _selected(config: RewardModel, terms: list[Term], parents: dict[str, str], s
     if unknown := [name for name in config.sources if name not in there]:
         raise ConfigError(f"reward: there are no judgments of the source {unknown[0]!r}; there are "
                           f"{', '.join(f'{name} ({count})' for name, count in sorted(there.items()))}.")
-    off = (*([] if config.marks.weight else [Marked]), *([] if config.critique_lm else [Critique]))
-    wanted = [term for term in terms if (not config.sources or source_of(term) in config.sources) and not isinstance(term, off)]
+    wanted = [term for term in terms if (not config.sources or source_of(term) in config.sources) and not is_off(term, config)]
     objective = "joint" if config.critique_lm else objective_of(config.objective, wanted)
-    types = tuple(RECORD_TYPES[kind] for kind in READ[objective])
-    kept = [term for term in wanted if isinstance(term, types)]
+    kept = [term for term in wanted if teaches(term, objective, config)]
     if all(isinstance(term, Critique) for term in kept):
         raise DataError(f"reward: the objective {objective} learns from {' and '.join(READ[objective])} terms, and of "
                         f"{len(terms)} there is none that says how good a response is ({', '.join(sorted(there))}). Take "
@@ -83,6 +81,16 @@ def _selected(config: RewardModel, terms: list[Term], parents: dict[str, str], s
     ids = {id(term) for term in kept}
     return Read(terms=kept, objective=objective, parents=parents, sources=sources, rows=rows,
                 left_out=dict(sorted(count_judgments([term for term in terms if id(term) not in ids]).items())))
+
+
+def is_off(term: Term, config: RewardModel) -> bool:
+    """Whether it is of a kind that has no weight."""
+    return (isinstance(term, Marked) and not config.marks.weight) or (isinstance(term, Critique) and not config.critique_lm)
+
+
+def teaches(term: Term, objective: str, config: RewardModel) -> bool:
+    """Whether it says something to an objective."""
+    return isinstance(term, tuple(RECORD_TYPES[kind] for kind in READ[objective])) and not is_off(term, config)
 
 
 def words_of(term: Term) -> Critique | None:

@@ -26,8 +26,9 @@ from tutelage.rewards.lessons import lessons, save_judges
 from tutelage.rewards.measuring import check_padding, facts_of, measured, with_responses
 from tutelage.rewards.members import Member, learned_by, own_weights, save_members
 from tutelage.rewards.model import put_weights
-from tutelage.rewards.reading import Read, count_judgments, read_terms, unnamed_people
+from tutelage.rewards.reading import Read, count_judgments, read_terms, teaches, unnamed_people
 from tutelage.rewards.split import heldout_terms, refuse_leaks, split_groups, write_split
+from tutelage.rewards.terms import is_scored
 from tutelage.runs.directory import Run
 from tutelage.training import preflight
 from tutelage.training.fit import fit
@@ -48,6 +49,9 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Te
         used: of which samples of those parents the terms speak: artifact -> ids; None where nobody knows.
     """
     source = resolve(config.model, project)
+    if config.members > 1 and (source.path / ADAPTER).exists():
+        raise ConfigError(f"reward: {config.model} has an adapter of its own, in the place of which {config.members} members "
+                          "would put theirs. Take the model it was trained from, or export it merged.")
     read = read_terms(project, config, preferences)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
@@ -61,6 +65,7 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Te
         return done
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
+    apart = [term for term in apart if is_scored(term) or teaches(term, read.objective, config)]
     groups, dropped = group_judged(read.terms, template, config.max_length)
     train, heldout = _sides(groups, group_judged(apart, template, config.max_length)[0], config)
     counts = _tell(read, train, heldout, dropped)
@@ -115,16 +120,9 @@ def smoothed(groups: Sequence[Judged], smoothing: float) -> list[Judged]:
 
 
 def _trunk(path: Path, config: RewardModel, precision: str, marked: bool) -> Policy:
-    """The model that is trained, with its heads and its first adapter.
-
-    Raises:
-        ConfigError: if several members are wanted and the model has an adapter of its own.
-    """
+    """The model that is trained, with its heads and its first adapter."""
     policy = load_policy(path, precision, score_head=True, token_head=marked, adapter_seed=config.seed,
                          adapter=config.adapter if config.adapter.rank else None)
-    if config.members > 1 and (path / ADAPTER).exists():
-        raise ConfigError(f"reward: {config.model} has an adapter of its own, in the place of which {config.members} members "
-                          "would put theirs. Take the model it was trained from, or export it merged.")
     if config.layers:
         keep_layers(policy, config.layers)
     _freeze(policy, config)
