@@ -52,10 +52,11 @@ from tutelage.records import Preference, Prompt, Ranking, Rating, Sample, Term, 
 from tutelage.reporting.report import Curve, Line
 from tutelage.reporting.svg import curve_svg
 from tutelage.rewards.config import Annotators, RewardModel
-from tutelage.rewards.joint import Joint, book_of
+from tutelage.rewards.joint import Joint
 from tutelage.rewards.judges import Judges
 from tutelage.rewards.lessons import JUDGES_FILE
 from tutelage.rewards.model import RewardScorer, score_sequences
+from tutelage.rewards.terms import book_of
 from tutelage.rewards.train import train_reward
 from tutelage.statistics import Estimate, holm, mean_interval, paired_difference, sign_flip_test, t_interval
 from tutelage.training.config import Optimizer

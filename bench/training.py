@@ -144,7 +144,7 @@ def planned(work: str, asked: argparse.Namespace, tuned: bool) -> dict[str, Any]
 
 
 def _row(template: Any, record: Any) -> dict[str, Any]:
-    from tutelage.training.pairs import render_to_end_of_turn
+    from tutelage.training.responses import render_to_end_of_turn
 
     if hasattr(record, "messages"):
         row = template.render(record.messages)

@@ -343,7 +343,7 @@ def _judged(project: Project, config: RewardModel) -> tuple[Gathered | None, Rew
     with Store.open(project.store_place) as store:
         if config.objective != "bradley_terry":
             each = gather_each(project, store)
-            if config.objective == "auto" and says_more(each.terms, config.sources):
+            if config.objective == "auto" and (config.critique_lm or says_more(each.terms, config.sources)):
                 return each, replace(config, objective="joint")
             if config.objective != "auto" or {config.data, *config.also} != {"feedback"}:
                 return each, config

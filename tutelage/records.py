@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, cast
 from tutelage.messages import Message, Messages, canonical, canonical_messages, messages_from_json, quoted
 
 AnnotatorKind = Literal["human", "model", "scripted"]
+GOOD = "good"      # of a passage's marks the one that speaks for it
 
 
 class Record:
@@ -203,12 +204,6 @@ class Thumb(Term):
     up: bool
 
 
-# What the records of one data set are, by name.
-RECORD_TYPES: Mapping[str, type[Record]] = {
-    "instruction": Instruction, "preference": Preference, "prompt": Prompt, "document": Document, "label": Label,
-    "ranking": Ranking, "rating": Rating, "thumb": Thumb}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Critique(Term):
     """What somebody said of a response in words; of the prompt or of all that was shown, where there is no response."""
@@ -221,11 +216,23 @@ class Critique(Term):
 class Marked(Term):
     """A response and the passages somebody marked in it: `{start, end, mark}`, and a `note` where there is one.
 
-    Offsets count Unicode code points of the response's text, from 0; `end` is the first one behind the passage.
+    Offsets count Unicode code points of the response's text, from 0; `end` is the first one behind the passage. `mark` is
+    `GOOD`, or a word for what is bad about it.
     """
 
     response: Messages
     marks: tuple[Mapping[str, Any], ...] = field(hash=False)
+
+    @property
+    def passages(self) -> tuple[tuple[int, int, bool], ...]:
+        """(start, end, whether it is good) of each mark."""
+        return tuple((int(mark["start"]), int(mark["end"]), mark["mark"] == GOOD) for mark in self.marks)
+
+
+# What the records of one data set are, by name.
+RECORD_TYPES: Mapping[str, type[Record]] = {
+    "instruction": Instruction, "preference": Preference, "prompt": Prompt, "document": Document, "label": Label,
+    "ranking": Ranking, "rating": Rating, "thumb": Thumb, "critique": Critique, "marked": Marked}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +327,8 @@ class Judgment:
 class Scores:
     """What a `Score` gives for B samples: the total that is optimised and the parts it was made of.
 
-    `per_token` holds one sequence of floats a sample (its response tokens) where the reward is dense, else None.
+    `per_token` holds one sequence of floats a sample (its response tokens) where the reward is dense, else None; `total` is
+    the sum of each.
     `skipped` says of samples, by their place, why they have no score: their total is NaN, and whoever learns leaves them
     out. `costs` are what constraints are about, by name; `total` has nothing of them.
     """

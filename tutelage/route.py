@@ -26,7 +26,7 @@ from tutelage.options import Options
 from tutelage.project import Artifact, Asked, Project
 from tutelage.reporting.report import People
 from tutelage.rewards.config import RewardModel
-from tutelage.rewards.model import RewardScorer
+from tutelage.rewards.members import load_reward
 from tutelage.rewards.train import train_reward
 from tutelage.rl.config import RL
 from tutelage.rl.stage import rl
@@ -83,7 +83,7 @@ def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
         gathered = gather(project, store, "scripted")
 
     judged = train_reward(project, replace(journey.reward, model=taught.ref, seed=seed), **origin(gathered))
-    scorer = RewardScorer.load(judged.path, str(judged.manifest.facts["precision"]))
+    scorer = load_reward(judged.path, str(judged.manifest.facts["precision"]))
     better = rl(project, replace(journey.rl, policy=taught.ref, seed=seed), scorer, {"reward": judged.parent_ref})
 
     judgments = sum(int(each["judgments"]) for each in gathered.people.values())

@@ -19,6 +19,15 @@ def test_score_is_paid_at_the_last_token_and_kl_at_each():
     assert last_token_index(MASK).tolist() == [3, 2]
 
 
+def test_each_token_is_paid_its_own_where_a_reward_says_so():
+    kl = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 9.0, -0.6, 9.0]])
+    own = torch.tensor([[1.0, 0.0, -2.0, 0.5], [0.0, 7.0, 3.0, 7.0]])
+    expected = torch.tensor([[0.95, -0.10, -2.15, 0.30], [-0.25, 0.0, 3.30, 0.0]])
+    torch.testing.assert_close(token_rewards(torch.tensor([-0.5, 3.0]), kl, MASK, 0.5, own), expected, atol=1e-6, rtol=0)
+    with pytest.raises(ShapeError):
+        token_rewards(torch.tensor([-0.5, 3.0]), kl, MASK, 0.5, own[:, :3])
+
+
 def test_without_kl_the_rewards_sum_to_the_score():
     scores = torch.tensor([1.0, -2.0])
     rewards = token_rewards(scores, torch.ones(2, 4), MASK, 0.0)

@@ -278,6 +278,8 @@ GOOD: dict[str, dict[str, Any]] = {
                        "rejected": {"from": "gpt", "value": "不"}},
     "revisions": {"prompt": "Why?", "response": "No.", "critique": "No reason.", "revision": "Because.", "person": "ann"},
     "hh": {"chosen": "\n\nHuman: Why?\n\nAssistant: Because.", "rejected": "\n\nHuman: Why?\n\nAssistant: No."},
+    "marks": {"prompt": "Why?", "response": "No.", "marks": [{"start": 0, "end": 2, "mark": "wrong", "note": "Rude."}]},
+    "critiques": {"prompt": "Why?", "response": "No.", "critique": "No reason."},
     "kto": {"messages": [ASK, SAY], "label": False, "weight": 2},
     "ratings": {"prompt": "Why?", "response": "Because.", "scores": {"helpful": 3, "correct": 0.5}, "person": "p"},
     "rankings": {"prompt": "Why?", "responses": ["a", "b", "c"], "ranks": [2, 1, 2]},

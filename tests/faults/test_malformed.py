@@ -36,6 +36,8 @@ CONTRADICTIONS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("sft", {"data": ""}, "data"),
     ("dpo", {"loss": "robust"}, "smoothing"),
     ("dpo", {"loss": "robust", "smoothing": 0.5}, "smoothing"),
+    ("reward", {"members": 2}, "adapter.rank"),
+    ("reward", {"critique_lm": 0.1, "objective": "bradley_terry"}, "critique_lm"),
     ("rl", {"settings": {"clip_range": 0.0}}, "clip_range"),
     ("rl", {"settings": {"kl_in": "loss", "kl_estimator": "k1"}}, "kl_estimator"),
     ("rl", {"settings": {"kl_ceof": 0.1}}, "kl_coef"),

@@ -14,7 +14,7 @@ from tutelage.feedback.each import MOST_REPLACED, each_judgment
 from tutelage.feedback.gathering import gather, gather_each, says_more
 from tutelage.feedback.kinds import new_judgment
 from tutelage.project import Project
-from tutelage.records import Judgment, Preference, Prompt, Ranking, Rating, Sample, Thumb
+from tutelage.records import Critique, Judgment, Marked, Preference, Prompt, Ranking, Rating, Sample, Thumb
 from tutelage.store import Store
 
 A, B, C = (say(PASTA, text) for text in ("Boil it and stir it.", "Pasta is nice.", "Use a lot of water."))
@@ -41,9 +41,9 @@ def test_every_kind_keeps_who_said_it_and_what_it_was(full: Store) -> None:
         judge("thumbs", "bob", PASTA, (B,), {"up": False}), judge("spans", "bob", PASTA, (A,), {"marks": []}),
         judge("comparison", "ada", PASTA, (A, C), {"winner": "cannot_judge"})])
     terms, _ = each_judgment(full)
-    assert len(terms) == 5 and {(term.source, term.person, type(term)) for term in terms} == {
+    assert len(terms) == 6 and {(term.source, term.person, type(term)) for term in terms} == {
         ("comparison", "ada", Preference), ("comparison", "bob", Preference), ("ranking", "ada", Ranking),
-        ("rating", "bob", Rating), ("thumbs", "bob", Thumb)}
+        ("rating", "bob", Rating), ("thumbs", "bob", Thumb), ("spans", "bob", Marked)}
     assert {term.label for term in preferences(full)} != {1.0}, "pairs are combined, and disagree"
 
 
@@ -74,8 +74,11 @@ def test_a_revision_after_ones_own_critique_is_of_the_words(full: Store) -> None
                         judge("edit", "ada", PASTA, (A,), {"text": better}), judge("edit", "bob", PASTA, (A,), {"text": better}),
                         judge("critique", "bob", PASTA, (A, C), {"text": "Short.", "sample": 1})])
     terms, _ = each_judgment(full)
-    assert {(term.source, term.person) for term in terms} == {("critique", "ada"), ("edit", "bob")}
-    assert {(term.chosen[0].text, term.rejected) for term in terms} == {(better, A.response)}
+    pairs = [term for term in terms if isinstance(term, Preference)]
+    assert {(term.source, term.person) for term in pairs} == {("critique", "ada"), ("edit", "bob")}
+    assert {(term.chosen[0].text, term.rejected) for term in pairs} == {(better, A.response)}
+    assert {(term.source, term.person, term.text, term.response) for term in terms if isinstance(term, Critique)} == {
+        ("words", "ada", "It does not say how.", A.response), ("words", "bob", "Short.", C.response)}
     [pair] = preferences(full)
     assert pair.source == "edit" and pair.weight == 2
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from tutelage.messages import Message
 from tutelage.models.policy import Policy
 from tutelage.models.tiny import tiny_model
 from tutelage.records import Prompt, Sample
+
+sys.path.insert(0, str(Path(__file__).parent))       # where `reward_terms` is
 
 
 @pytest.fixture

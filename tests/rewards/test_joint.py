@@ -14,21 +14,22 @@ from typing import Any
 import pytest
 import torch
 from interruption import InterruptedOnce
+from reward_terms import asked, pair, ranking, rating, thumb
 
 import tutelage
 from tutelage.algorithms import bradley_terry_loss
 from tutelage.data.chat import ChatTemplate
 from tutelage.errors import ConfigError, DataError
 from tutelage.feedback.kinds import new_judgment
-from tutelage.messages import Message, Messages
 from tutelage.models.policy import Policy
 from tutelage.project import Project
 from tutelage.records import Preference, Prompt, Ranking, Rating, Sample, Term, Thumb
 from tutelage.rewards.config import Annotators, RewardModel
-from tutelage.rewards.joint import Joint, book_of, decided_pairs
+from tutelage.rewards.joint import Joint, decided_pairs
 from tutelage.rewards.judges import Judges, Scale
 from tutelage.rewards.lessons import JUDGES_FILE, lessons
 from tutelage.rewards.model import RewardScorer
+from tutelage.rewards.terms import book_of
 from tutelage.rewards.train import train_reward
 from tutelage.store import Store
 from tutelage.training import fit as fitting
@@ -38,33 +39,6 @@ from tutelage.training.optimizer import Masters
 from tutelage.training.pairs import group_judged
 
 EXACT = Annotators(reliability=0, thresholds=0, loading=0, offset=0, strengths=0)      # nothing is learned of anybody
-
-
-def asked(text: str) -> Messages:
-    return (Message.of("user", text),)
-
-
-def said(text: str) -> Messages:
-    return (Message.of("assistant", text),)
-
-
-def pair(prompt: str, chosen: str, rejected: str, **rest: Any) -> Preference:
-    return Preference(**{"id": f"{prompt}:{chosen}>{rejected}", "prompt": asked(prompt), "chosen": said(chosen),
-                         "rejected": said(rejected), **rest})
-
-
-def ranking(prompt: str, responses: Sequence[str], ranks: Sequence[int], **rest: Any) -> Ranking:
-    return Ranking(id=f"{prompt}:{responses}", prompt=asked(prompt), responses=tuple(map(said, responses)), ranks=tuple(ranks),
-                   **rest)
-
-
-def rating(prompt: str, response: str, person: str = "", **scores: float) -> Rating:
-    return Rating(id=f"{prompt}:{response}:{person}", prompt=asked(prompt), response=said(response), scores=scores, person=person)
-
-
-def thumb(prompt: str, response: str, up: bool, person: str = "", **rest: Any) -> Thumb:
-    return Thumb(id=f"{prompt}:{response}:{up}:{person}", prompt=asked(prompt), response=said(response), up=up, person=person,
-                 **rest)
 
 
 def mixed(prompts: int, seed: int = 0) -> list[Term]:

@@ -20,7 +20,7 @@ from tutelage.rewards.resolve import resolve_reward
 from tutelage.rewards.rules import load_rule
 from tutelage.rewards.signals import ENCODER, Fluency, Informative, Relevance, load_relevance, packaged_encoder
 from tutelage.scoring import Scoring
-from tutelage.training.pairs import render_to_end_of_turn
+from tutelage.training.responses import render_to_end_of_turn
 
 Say = Callable[..., Sample]
 

@@ -23,8 +23,9 @@ from tutelage.project import Project
 from tutelage.records import Preference, Sample
 from tutelage.rewards.bradley_terry import BradleyTerry
 from tutelage.rewards.config import RewardModel
+from tutelage.rewards.measuring import accuracy
 from tutelage.rewards.model import RewardScorer
-from tutelage.rewards.train import accuracy, train_reward
+from tutelage.rewards.train import train_reward
 from tutelage.training.config import Optimizer
 from tutelage.training.loop import update
 from tutelage.training.optimizer import Masters

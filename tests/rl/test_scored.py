@@ -43,7 +43,7 @@ class Trainer:
 
     temperature, steps_done = 1.0, 0
 
-    def step(self, samples: Sequence[Sample], scores: Sequence[float]) -> dict[str, float]:
+    def step(self, samples: Sequence[Sample], scores: Sequence[float], token_scores: Any = None) -> dict[str, float]:
         self.samples, self.scores = list(samples), list(scores)
         return {}
 

@@ -90,7 +90,7 @@ def test_steps_draw_other_samples_each_time_and_the_same_again(config: Callable[
             self.ids: list[tuple[int, ...]] = []
             self.steps_done = 0
 
-        def step(self, samples: Sequence[Sample], scores: Sequence[float]) -> dict[str, float]:
+        def step(self, samples: Sequence[Sample], scores: Sequence[float], token_scores: Any = None) -> dict[str, float]:
             self.ids = [sample.response_ids for sample in samples]
             self.steps_done += 1
             return {}

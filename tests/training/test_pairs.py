@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from tutelage.data.chat import ChatTemplate
 from tutelage.records import Preference
-from tutelage.training.pairs import collate_groups, group_pairs, render_to_end_of_turn
+from tutelage.training.pairs import collate_groups, group_pairs
+from tutelage.training.responses import render_to_end_of_turn
 
 Prefer = Callable[..., Preference]
 

@@ -31,7 +31,8 @@ from tutelage.training.config import Optimizer
 from tutelage.training.lanes import Lanes
 from tutelage.training.loop import update
 from tutelage.training.optimizer import Masters
-from tutelage.training.pairs import group_pairs, render_to_end_of_turn
+from tutelage.training.pairs import group_pairs
+from tutelage.training.responses import render_to_end_of_turn
 from tutelage.tuning import preference as module
 from tutelage.tuning import reference
 from tutelage.tuning.config import Preferences

@@ -22,6 +22,7 @@ from tutelage.algorithms.judgment_loss import (
 from tutelage.algorithms.kl import KL_ESTIMATORS, exact_kl, k1, k2, k3, next_kl_coef
 from tutelage.algorithms.logprobs import log_softmax_gather, token_logprobs
 from tutelage.algorithms.losses import LossSum
+from tutelage.algorithms.marked_loss import marked_token_loss, token_rewards_of
 from tutelage.algorithms.masked import keep, masked_count, masked_mean, masked_sum, masked_var, whiten
 from tutelage.algorithms.policy_loss import (
     approx_kl,
@@ -67,6 +68,7 @@ __all__ = [
     "leave_one_out",
     "log_odds",
     "log_softmax_gather",
+    "marked_token_loss",
     "masked_count",
     "masked_mean",
     "masked_sum",
@@ -90,6 +92,7 @@ __all__ = [
     "strength_nll",
     "token_logprobs",
     "token_rewards",
+    "token_rewards_of",
     "truncated_weights",
     "whiten",
 ]

@@ -27,10 +27,11 @@ def last_token_index(response_mask: Tensor) -> Tensor:
     return torch.where(response_mask, positions, -1).amax(1)
 
 
-def token_rewards(scores: Tensor, kl: Tensor, response_mask: Tensor, kl_coef: float) -> Tensor:
-    """Pay the score at the last token of the response and the KL penalty at every token.
+def token_rewards(scores: Tensor, kl: Tensor, response_mask: Tensor, kl_coef: float,
+                  token_scores: Tensor | None = None) -> Tensor:
+    """Pay the score at the last token of the response, or each token its own, and the KL penalty at every token.
 
-        r_t = [t is the last token] * score - kl_coef * kl_t
+        r_t = [t is the last token] * score - kl_coef * kl_t        or        r_t = score_t - kl_coef * kl_t
 
     (Ziegler et al. 2019, arXiv:1909.08593, eq. 2, written per token as in Stiennon et al. 2020,
     arXiv:2009.01325.)
@@ -41,6 +42,7 @@ def token_rewards(scores: Tensor, kl: Tensor, response_mask: Tensor, kl_coef: fl
         kl: (B, T) estimate of KL(policy || reference) per token, normally `k1`; no gradient.
         response_mask: (B, T) bool, True on tokens the policy chose.
         kl_coef: reward units per nat.
+        token_scores: (B, T) what each token earns, whose sum over the mask is `scores`; None pays it all at the end.
     Returns:
         (B, T), zero outside the mask; detached.
     Raises:
@@ -49,6 +51,9 @@ def token_rewards(scores: Tensor, kl: Tensor, response_mask: Tensor, kl_coef: fl
     sizes = check_shapes("B T", kl=kl, response_mask=response_mask)
     check_shapes("B", sizes, scores=scores)
     rewards = torch.where(response_mask, -kl_coef * kl.detach(), 0.0)      # (B, T)
+    if token_scores is not None:
+        check_shapes("B T", sizes, token_scores=token_scores)
+        return torch.where(response_mask, rewards + token_scores.detach().to(rewards.dtype), 0.0)
     last = last_token_index(response_mask)[:, None]                        # (B, 1)
     return rewards.scatter_add(1, last, scores.detach().to(rewards.dtype)[:, None])
 

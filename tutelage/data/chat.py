@@ -172,6 +172,27 @@ class ChatTemplate:
                                 f"{', not with its own' if messages else ''}.")
         return self._rendered(messages, set(), opened=True, tools=tools)
 
+    def locate_response(self, prompt: Messages, response: Messages) -> list[tuple[int, int]]:
+        """Of each token of a response, up to its end of turn as `render_response` encodes it, the characters (start, end) of the
+        message's text that it stands for; (0, 0) where it is none of them, as the end of turn.
+
+        Raises:
+            TemplateError: if the response is more than one message, or the template rewrites its text.
+        """
+        if len(response) != 1:
+            raise TemplateError(f"characters are counted in one message; the response has {len(response)}.")
+        pieces = self._renderer.pieces((*prompt, *response), {len(prompt)}, opened=False)
+        written = next(each.text for each in pieces if each.turn == len(prompt))
+        text, plain = MARKS.sub("", response[0].text), MARKS.sub("", written)
+        kept = text if text in plain else text.strip()      # many templates trim what is said
+        if kept not in plain:
+            raise TemplateError("the chat template rewrites the text of a response, so that its characters cannot be found: "
+                                f"{text[:60]!r}.")
+        begin = plain.index(kept)
+        moved, end = text.index(kept) - begin, begin + len(kept)
+        return [(max(first, begin) + moved, min(last, end) + moved) if first < end and last > begin else (0, 0)
+                for first, last in self._encoder.locate(written)]
+
     def decode_response(self, ids: Sequence[int]) -> str:
         """The response's text, up to the first stop token and without what the template closes a response with."""
         stop = next((at for at, token in enumerate(ids) if token in self.stop_ids), len(ids))

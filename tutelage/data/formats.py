@@ -12,6 +12,8 @@
     sharegpt-pairs    conversations, chosen, rejected as turns; margin, label           -> Preference
     hh                chosen, rejected as "\\n\\nHuman: … \\n\\nAssistant: …"               -> Preference
     revisions         prompt, response and its revision (with a critique) or a demonstration -> Preference
+    marks             prompt, response and marks: [{start, end, mark}]                  -> Marked
+    critiques         prompt, response and a critique, without a revision               -> Critique
     kto               one response and a boolean label                                  -> Thumb
     ratings           one response and scores by aspect, or several with scores each    -> Rating, one a response
     rankings          responses and their ranks                                         -> Ranking
@@ -26,14 +28,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tutelage.data import instructions, judgments, writing
+from tutelage.data import instructions, judgments, remarks, writing
 from tutelage.data.fields import RowObject
 from tutelage.data.turns import is_transcript
 from tutelage.errors import DataError
 from tutelage.records import AnnotatorKind, Record
 
 # Goes up whenever a converter changes: a data set is imported again then, not found again.
-READER = 3
+READER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ FORMATS: Mapping[str, Format] = {
     "sharegpt-pairs": Format("preference", "conversations, chosen, rejected", judgments.chosen_rejected, writing.sharegpt_pairs),
     "hh": Format("preference", "chosen, rejected as transcripts", judgments.hh, writing.hh),
     "revisions": Format("preference", "prompt, response, revision or demonstration", judgments.revisions, writing.revisions),
+    "marks": Format("marked", "prompt, response, marks", remarks.marked, writing.marked),
+    "critiques": Format("critique", "prompt, response, critique", remarks.critique, writing.critique),
     "kto": Format("thumb", "messages or prompt and response, and a boolean label", judgments.thumbs, writing.thumbs),
     "ratings": Format("rating", "prompt, response, scores", judgments.ratings, writing.ratings),
     "rankings": Format("ranking", "prompt, responses, ranks", judgments.rankings, writing.rankings),
@@ -89,6 +93,8 @@ def _format_of(row: RowObject) -> str:
         return _pairs(row)
     if {"prompt", "response"} <= has and has & {"revision", "demonstration"}:
         return "revisions"
+    if {"prompt", "response"} <= has and has & {"marks", "critique"}:
+        return "marks" if "marks" in has else "critiques"
     if _is_thumb(row):
         return "kto"
     several = next((key for key in judgments.ALTERNATIVES if isinstance(row.get(key), list)), None)

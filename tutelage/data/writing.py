@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tutelage.data import instructions, judgments
+from tutelage.data import instructions, judgments, remarks
 from tutelage.data.instructions import INPUT_CHARS
 from tutelage.data.rows import RowError
 from tutelage.data.turns import transcript
 from tutelage.errors import DataError
 from tutelage.messages import Message, Messages, messages_id, messages_to_json, record_id
-from tutelage.records import Document, Instruction, Label, Preference, Prompt, Ranking, Rating, Record, Thumb
+from tutelage.records import Critique, Document, Instruction, Label, Marked, Preference, Prompt, Ranking, Rating, Record, Thumb
 
-KNOWN = instructions.KNOWN | judgments.KNOWN
+KNOWN = instructions.KNOWN | judgments.KNOWN | remarks.KNOWN
 _FROM = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}
 
 
@@ -120,6 +120,18 @@ def revisions(record: Preference) -> dict[str, Any]:
     return {"prompt": pair.pop("prompt"), "response": pair.pop("rejected"), **critique, better: pair.pop("chosen"), **pair}
 
 
+def marked(record: Marked) -> dict[str, Any]:
+    return {"prompt": _said(record.prompt, "user"), "response": _said(record.response, "assistant"),
+            "marks": [dict(mark) for mark in record.marks], **_rest(record)}
+
+
+def critique(record: Critique) -> dict[str, Any]:
+    if not record.response:
+        raise _unsayable(record, "critiques", "words about no response")
+    return {"prompt": _said(record.prompt, "user"), "response": _said(record.response, "assistant"), "critique": record.text,
+            **_rest(record)}
+
+
 def thumbs(record: Thumb) -> dict[str, Any]:
     return {"messages": _turns((*record.prompt, *record.response)), "label": record.up, **_rest(record)}
 
@@ -171,6 +183,10 @@ def content_id(record: Record) -> str:
         return record_id("thumb", messages_to_json(record.prompt), messages_to_json(record.response), record.up)
     if isinstance(record, Rating):
         return record_id("rating", messages_to_json(record.prompt), messages_to_json(record.response), dict(record.scores))
+    if isinstance(record, Marked):
+        return record_id("marked", messages_to_json(record.prompt), messages_to_json(record.response), list(record.marks))
+    if isinstance(record, Critique):
+        return record_id("critique", messages_to_json(record.prompt), messages_to_json(record.response), record.text)
     assert isinstance(record, Ranking)
     return record_id("ranking", messages_to_json(record.prompt), [messages_to_json(each) for each in record.responses],
                      list(record.ranks))

@@ -9,7 +9,7 @@ from itertools import combinations
 from tutelage.data.languages import language
 from tutelage.errors import DataError
 from tutelage.messages import Messages, canonical_messages, messages_id, record_id
-from tutelage.records import AnnotatorKind, Preference, Prompt, Ranking, Rating, Record, Sample, Thumb
+from tutelage.records import AnnotatorKind, Critique, Marked, Preference, Prompt, Ranking, Rating, Record, Sample, Thumb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def judgments_of(records: Iterable[Record]) -> Judgments:
             ratings.append(record)
         elif isinstance(record, Thumb):
             thumbs.append(record)
-        else:
+        elif not isinstance(record, Marked | Critique):      # which say nothing of how good a response is as a whole
             raise DataError(f"a reward model is examined on preferences, rankings, ratings and thumbs; got a record of kind "
                             f"{type(record).__name__.lower()}.")
     return Judgments(voices=(*voices, *pairs_of_ratings(ratings)), ratings=tuple(ratings), thumbs=tuple(thumbs))

@@ -3,6 +3,8 @@
     comparison, ranking, rating, thumbs     what the person said
     edit                                    the edited response over the one it was made of
     critique                                the same, where the person who edited it had first said in words what was wrong
+    words                                   what they said, of one response
+    spans                                   the passages that somebody marked in a response
     demonstration                           what somebody wrote over the responses there are to the same prompt, together one
 
 `source` of a term says which it was. What a reviewer overruled is left out.
@@ -17,7 +19,19 @@ from tutelage.feedback import kinds
 from tutelage.feedback.aggregation import with_samples
 from tutelage.lineage import canonical_json
 from tutelage.messages import Messages, messages_to_json, record_id
-from tutelage.records import AnnotatorKind, Instruction, Judgment, Preference, Ranking, Rating, Sample, Term, Thumb
+from tutelage.records import (
+    AnnotatorKind,
+    Critique,
+    Instruction,
+    Judgment,
+    Marked,
+    Preference,
+    Ranking,
+    Rating,
+    Sample,
+    Term,
+    Thumb,
+)
 from tutelage.store import Store
 
 MOST_REPLACED = 8      # responses that a demonstration is set against; those of the smallest ids
@@ -25,7 +39,7 @@ MOST_REPLACED = 8      # responses that a demonstration is set against; those of
 
 def each_judgment(store: Store, annotator: AnnotatorKind | None = None, without: Set[str] = frozenset(),
                   without_prompts: Set[str] = frozenset()) -> tuple[list[Term], set[str]]:
-    """The terms of every current judgment that says how good a response is, by judgment id, and the ids of the samples that
+    """The terms of every current judgment that says something of a response, by judgment id, and the ids of the samples that
     demonstrations are set against. What concerns the samples and prompts that are named by id is left out.
     """
     overruled = store.review.settled().overruled
@@ -47,6 +61,8 @@ def _terms(judgment: Judgment, samples: Mapping[str, Sample], criticised: Set[tu
         elif isinstance(term, Preference | Ranking | Rating | Thumb):
             in_words = judgment.kind == "edit" and (judgment.annotator_id, judgment.samples[0]) in criticised
             yield replace(term, source="critique" if in_words else judgment.kind)
+        elif isinstance(term, Marked) or (isinstance(term, Critique) and term.response):
+            yield replace(term, source="spans" if isinstance(term, Marked) else "words")
 
 
 def _criticised(judgment: Judgment) -> Sequence[str]:

@@ -38,7 +38,7 @@ def gather(project: Project, store: Store, annotator: AnnotatorKind | None = Non
 
 
 def gather_each(project: Project, store: Store, annotator: AnnotatorKind | None = None) -> Gathered:
-    """Every current judgment that says how good a response is, each in its own words (`each.each_judgment`)."""
+    """Every current judgment that says something of a response, each in its own words (`each.each_judgment`)."""
     gone = erased_samples(project, store)
     terms, replaced = each_judgment(store, annotator, gone, frozenset(project.ledger.erased_rows))
     return _gathered(project, store, annotator, gone, terms, replaced)
@@ -76,5 +76,6 @@ def origin(gathered: Gathered) -> Mapping[str, Any]:
 
 
 def says_more(terms: Sequence[Term], sources: Sequence[str]) -> bool:
-    """Whether, of these sources (none is all), something is said that combining pairs would lose."""
-    return any(term.source not in ("comparison", "ranking", "edit") for term in terms if not sources or term.source in sources)
+    """Whether, of these sources (none is all), something is said that combining pairs would lose; words train where asked."""
+    return any(term.source not in ("comparison", "ranking", "edit", "words")
+               for term in terms if not sources or term.source in sources)

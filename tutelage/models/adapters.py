@@ -43,6 +43,12 @@ def add_adapter(policy: Policy, adapter: Adapter, seed: int = 0, exclude: str | 
     policy.eval()
 
 
+def renew_adapter(policy: Policy, adapter: Adapter, seed: int) -> None:
+    """Put a fresh LoRA in the place of the one there is; the weights under it are those they were, to the bit."""
+    policy.model = policy.model.unload()
+    add_adapter(policy, adapter, seed)
+
+
 def load_adapter(policy: Policy, directory: Path) -> None:
     """Put the LoRA saved in `directory` on the trunk.
 

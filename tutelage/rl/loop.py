@@ -14,7 +14,7 @@ from tutelage.records import Prompt, Sample, Sampling
 from tutelage.rl.baseline import Baseline
 from tutelage.rl.config import RL
 from tutelage.rl.constraint import Constraint
-from tutelage.rl.scored import scored
+from tutelage.rl.scored import paid, scored
 from tutelage.rl.trainer import PolicyTrainer
 from tutelage.runs.meter import count, phase
 from tutelage.seeds import stream_seed
@@ -57,9 +57,10 @@ class Loop:
         preflight.finite_scores(scores.total, [sample.id for sample in samples])
         shaped = [_shape(self.baseline.scaled(score), sample, c) for score, sample in zip(scores.total, samples, strict=True)]
         shaped, held = self.constraint(shaped, scores.costs)
+        dense = paid(scores.per_token, shaped, self.baseline.unit * self.constraint.unit)
         ahead = self._draw(i + 1) if c.one_step_late and i + 1 < c.steps else []      # of the weights before this update
         self.trainer.temperature, made = self._temperature(i), self.trainer.steps_done
-        metrics = {**told, **held, **self.trainer.step(samples, shaped)}
+        metrics = {**told, **held, **self.trainer.step(samples, shaped, dense)}
         watched = self.watch(samples, metrics)
         back = self.trainer.steps_done <= made      # by the guard: what was drawn ahead is of weights that were given up
         self.ahead = [] if back else ahead

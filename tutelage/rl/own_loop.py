@@ -31,7 +31,7 @@ from tutelage.seeds import stream_seed
 from tutelage.training.config import Optimizer
 from tutelage.training.lanes import Lanes, lanes_here
 from tutelage.training.optimizer import Masters
-from tutelage.training.pairs import render_to_end_of_turn
+from tutelage.training.responses import render_to_end_of_turn
 
 Asked = str | Messages | Prompt                  # one user turn, a conversation, or a record
 Response = str | Sequence[int] | Sample          # a text, ids as they were sampled, or a sample of `generate`
@@ -73,8 +73,9 @@ class OwnLoop:
         sampling = Sampling(temperature=self.trainer.temperature, max_new_tokens=self.max_new_tokens, seed=seed)
         return self.engine.generate([as_prompt(each) for each in prompts], sampling, per_prompt)
 
-    def step(self, prompts: Sequence[Asked], responses: Sequence[Response], scores: Sequence[float]) -> dict[str, float]:
-        """Learn from B prompts, their responses and one score each; metrics as those of `PolicyTrainer.step`.
+    def step(self, prompts: Sequence[Asked], responses: Sequence[Response], scores: Sequence[float],
+             token_scores: Sequence[Sequence[float]] | None = None) -> dict[str, float]:
+        """Learn from B prompts, their responses and one score each; metrics and `token_scores` as those of `PolicyTrainer.step`.
 
         A prompt may stand several times, once for each of its responses, which are then each other's baseline where the
         algorithm has one.
@@ -87,9 +88,10 @@ class OwnLoop:
         samples = self.samples(prompts, responses)
         first = {sample.prompt_ids: i for i, sample in reversed(list(enumerate(samples)))}
         order = sorted(range(len(samples)), key=lambda i: first[samples[i].prompt_ids])      # a prompt's samples are neighbours
-        if len(scores) != len(samples):
-            return self.trainer.step(samples, scores)      # which refuses them
-        return self.trainer.step([samples[i] for i in order], [float(scores[i]) for i in order])
+        if len(scores) != len(samples) or len(samples if token_scores is None else token_scores) != len(samples):
+            return self.trainer.step(samples, scores, token_scores)      # which refuses them
+        return self.trainer.step([samples[i] for i in order], [float(scores[i]) for i in order],
+                                 None if token_scores is None else [token_scores[i] for i in order])
 
     def samples(self, prompts: Sequence[Asked], responses: Sequence[Response]) -> list[Sample]:
         """What `trainer.step` takes. Logprobs of what was not sampled here are measured now: the policy counts as its author."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tutelage.console import console
@@ -31,6 +32,16 @@ def scored(reward: Score, samples: Sequence[Sample]) -> tuple[list[Sample], Scor
              **{f"cost/{name}": values for name, values in scores.costs.items()}}
     skipped = {"reward/skipped": float(len(scores.skipped))} if scores.skipped else {}
     return list(samples), scores, {**{name: sum(values) / len(values) for name, values in means.items() if values}, **skipped}
+
+
+def paid(token_scores: Sequence[Sequence[float]] | None, totals: Sequence[float], unit: float) -> list[list[float]] | None:
+    """What each token earns of `totals`, the scores as they are optimised: its own times `unit`, the last one the rest, so
+    that clipping, penalties and the mean of a scale are paid at the end. None where scores are of whole responses.
+    """
+    if token_scores is None:
+        return None
+    early = [[unit * each for each in row[:-1]] for row in token_scores]
+    return [[*row, math.fsum([total, *(-each for each in row)])] for row, total in zip(early, totals, strict=True)]
 
 
 def _rows(scores: Scores, kept: Sequence[int]) -> Scores:

@@ -5,9 +5,10 @@ B sampled responses · T response tokens, padded on the right · L response toke
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from tutelage.models.policy import Policy, PolicyOutput
 from tutelage.records import Sample
 from tutelage.rl import figures
 from tutelage.rl.config import Algorithm
-from tutelage.rl.credit import Credit
+from tutelage.rl.credit import TOKEN_SCORES, Credit
 from tutelage.rl.critic import Critic
 from tutelage.rl.mixing import Mixture
 from tutelage.rl.surrogate import Surrogate, averaging
@@ -71,22 +72,28 @@ class PolicyTrainer:
             self.critic.load_state(state["critic"])
         self.masters.load_state(state["masters"])
 
-    def step(self, samples: Sequence[Sample], scores: Sequence[float]) -> dict[str, float]:
+    def step(self, samples: Sequence[Sample], scores: Sequence[float],
+             token_scores: Sequence[Sequence[float]] | None = None) -> dict[str, float]:
         """Learn from B samples of the current policy and their scores; returns metrics by SB3's names.
 
-        Samples of one prompt must be neighbours (they share its computation and are each other's baseline).
+        Samples of one prompt must be neighbours (they share its computation and are each other's baseline). `token_scores` says
+        what each response token earns, a row a sample whose sum is its score: credit over time pays it at that token.
 
         Raises:
-            RewardError: if there is not one finite score a sample.
+            RewardError: if there is not one finite score a sample, or one a token where these are given.
             PreflightError: if samples were drawn from another distribution than `temperature` makes; in the first step, if the
                 ratio is not 1 or the engine disagrees with the trainer.
         """
         if len(samples) != len(scores) or not all(score == score and abs(score) != float("inf") for score in scores):
             raise RewardError(f"step got {len(scores)} scores for {len(samples)} samples; wanted one finite number each.")
+        _check_rows(samples, token_scores)
         preflight.replayed([sample.sampling for sample in samples], self.temperature)
         packs = self._pack(samples)
         with phase("rollout"):
             rollout = self._rollout(samples, scores, packs)
+            if token_scores is not None:
+                dense = {TOKEN_SCORES: _chosen(samples, token_scores, rollout.values)}
+                rollout = replace(rollout, extras={**rollout.extras, **dense})
             self._check_engine(rollout)
         advantages, returns = self.credit(rollout, self.kl_coef)
         metrics = figures.of_rollout(rollout, returns, self.algorithm.has_critic)
@@ -168,10 +175,7 @@ class PolicyTrainer:
         if self.critic is not None:
             for pack, value in zip(packs, self.critic.values([pack.tokens for pack in packs]), strict=True):
                 values[torch.tensor(pack.rows)] = pack.tokens.pad(value, width)
-        engine = torch.zeros(shape)
-        for row, sample in enumerate(samples):
-            chosen = [logprob for logprob, keep in zip(sample.logprobs, sample.response_mask, strict=True) if keep]
-            engine[row, : len(chosen)] = torch.tensor(chosen)
+        engine = _chosen(samples, [sample.logprobs for sample in samples], old)
         groups = {sample.prompt_ids: index for index, sample in enumerate(samples)}
         return Rollout(
             sequences=tuple((*sample.prompt_ids, *sample.response_ids) for sample in samples),
@@ -209,6 +213,26 @@ class PolicyTrainer:
             mask = rollout.response_mask
             preflight.engine_parity(rollout.extras["engine_logprobs"][mask], rollout.old_logprobs[mask],
                                     "bf16" if self.policy.dtype == torch.bfloat16 else "fp32")
+
+
+def _chosen(samples: Sequence[Sample], rows: Sequence[Sequence[float]], like: Tensor) -> Tensor:
+    """(B, T) of one number a response token those of tokens the policy chose."""
+    padded = torch.zeros_like(like)
+    for at, (sample, row) in enumerate(zip(samples, rows, strict=True)):
+        chosen = [value for value, keep in zip(row, sample.response_mask, strict=True) if keep]
+        padded[at, : len(chosen)] = torch.tensor(chosen)
+    return padded
+
+
+def _check_rows(samples: Sequence[Sample], token_scores: Sequence[Sequence[float]] | None) -> None:
+    if token_scores is None:
+        return
+    bad = [sample.id for sample, row in zip(samples, token_scores, strict=False)
+           if len(row) != len(sample.response_ids) or not all(map(math.isfinite, row))]
+    if bad or len(token_scores) != len(samples):
+        raise RewardError(f"step got {len(token_scores)} rows of token scores for {len(samples)} samples"
+                          + (f", of which {bad[0]} has not one finite number a token" if bad else "")
+                          + "; wanted a row a sample and a number a response token.")
 
 
 def pack_samples(samples: Sequence[Sample], micro_tokens: int, minibatches: int, share: bool, lanes: int = 1) -> list[Pack]:

@@ -6,6 +6,7 @@
     runs/STAGE-NAME-KEY/speed.jsonl     beside each, where its time went: no part of what is the same after a resume
     runs/STAGE-NAME-KEY/samples.jsonl   of RL: a few prompts answered again and again, as `rl.snapshots` says
     runs/STAGE-NAME-KEY/checkpoints/    the last good states; gone when the artifact is made
+    runs/STAGE-NAME-KEY/member-2/       the same of a part that is trained when the one before it is done
 
 A run is named by what was asked (`Manifest.key`): asking the same again finds it.
 """
@@ -53,9 +54,19 @@ class Run:
             with disk.writing(self.path, "what the run had made stands"):
                 _write_record(self.path, {**record, **facts})
 
+    def part(self, name: str) -> Run:
+        """A run within this one, with states and metrics of its own, that goes on as this one does and ends with it."""
+        path = self.path / name
+        if not (path / RECORD).exists():
+            with disk.writing(path, "what the run had made stands"):
+                path.mkdir(parents=True, exist_ok=True)
+                _write_record(path, read_record(self.path))
+        return Run(path, self.circumstances)
+
     def finish(self) -> None:
         """The artifact is made: what was only needed to go on is taken away."""
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        for checkpoints in (self.checkpoints, *self.path.glob(f"*/{self.checkpoints.name}")):
+            shutil.rmtree(checkpoints, ignore_errors=True)
 
     def forget(self) -> None:
         """It made no step and will make none: as if it had never been begun. One that has a state stays."""

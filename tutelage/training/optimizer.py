@@ -20,7 +20,7 @@ from tutelage.training.config import Optimizer
 from tutelage.training.lanes import Lanes
 
 # Modules that start at zero and have a learning rate of their own: ours, and those of transformers' classifiers
-HEADS = frozenset(("value_head", "score_head", "score", "classifier", "pre_classifier"))
+HEADS = frozenset(("value_head", "score_head", "token_head", "score", "classifier", "pre_classifier"))
 WATCHED = 1024      # numbers of each parameter that are looked at for `changed_fraction`, about
 
 

@@ -6,7 +6,7 @@ B unique responses · K pairs
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,9 +18,10 @@ from tutelage.errors import DataError
 from tutelage.lineage import content_hash
 from tutelage.messages import Messages
 from tutelage.project import Project
-from tutelage.records import Preference, Ranking, Rating, Term, Thumb
+from tutelage.records import Critique, Marked, Preference, Ranking, Rating, Term, Thumb
 from tutelage.training import preflight
 from tutelage.training.loop import MicroBatch
+from tutelage.training.responses import marked_tokens, render_critique, render_to_end_of_turn
 
 
 def judgments(project: Project, stage: str, data: str, given: Sequence[Preference] | None,
@@ -58,24 +59,20 @@ class Group:
         return self.prompt_length + sum(len(response.ids) - self.prompt_length for response in self.responses)
 
 
-def render_to_end_of_turn(template: ChatTemplate, prompt: Messages, response: Messages) -> Rendered:
-    """The conversation up to the response's last token, where the score is read: as sampling leaves it, without what
-    the template writes after an end of turn.
-    """
-    whole = template.render_response(prompt, response)
-    end = max(span.end for span in whole.spans if span.trained)
-    return replace(whole, ids=whole.ids[:end], response_mask=whole.response_mask[:end],
-                   spans=tuple(span for span in whole.spans if span.end <= end))
-
-
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """All that was said of the responses to one prompt, each response once: a term of any kind, and which of them it is about."""
+    """All that was said of the responses to one prompt, each response once: a term of any kind, and which of them it is about.
+
+    `passages` has, by a term's place, the tokens of each passage that is marked, counted from the response's first; `words`
+    the conversations that end with a critique.
+    """
 
     prompt: Messages
     prompt_length: int
     responses: tuple[Rendered, ...]
     terms: tuple[tuple[Term, tuple[int, ...]], ...]
+    passages: Mapping[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    words: Mapping[int, Rendered] = field(default_factory=dict)
 
     @property
     def pairs(self) -> tuple[tuple[int, int, Preference], ...]:
@@ -83,13 +80,18 @@ class Judged:
         return tuple((at[0], at[1], term) for term, at in self.terms if isinstance(term, Preference))
 
     @property
+    def sequences(self) -> tuple[Rendered, ...]:
+        """All that goes through the model: responses, then critiques."""
+        return (*self.responses, *self.words.values())
+
+    @property
     def num_tokens(self) -> int:
         """With the prompt computed once."""
-        return self.prompt_length + sum(len(response.ids) - self.prompt_length for response in self.responses)
+        return self.prompt_length + sum(len(each.ids) - self.prompt_length for each in self.sequences)
 
 
 def responses_of(term: Term) -> tuple[Messages, ...]:
-    """What a term is about, in its own order; of a preference the chosen one first.
+    """What a term is about, in its own order; of a preference the chosen one first. A critique's words are no score of any.
 
     Raises:
         DataError: if it says nothing of how good a response is.
@@ -98,8 +100,10 @@ def responses_of(term: Term) -> tuple[Messages, ...]:
         return term.chosen, term.rejected
     if isinstance(term, Ranking):
         return term.responses
-    if isinstance(term, Rating | Thumb):
+    if isinstance(term, Rating | Thumb | Marked):
         return (term.response,)
+    if isinstance(term, Critique):
+        return ()
     raise DataError(f"{term.id} is a {type(term).__name__.lower()}, which does not say how good a response is.")
 
 
@@ -112,12 +116,17 @@ def group_judged(terms: Sequence[Term], template: ChatTemplate, max_length: int)
     for prompt, said in by_prompt.items():
         every = dict.fromkeys(response for term in said for response in responses_of(term))
         rendered = {response: render_to_end_of_turn(template, prompt, response) for response in every}
-        kept = [term for term in said if all(len(rendered[each].ids) <= max_length for each in responses_of(term))]
+        spoken = {id(term): render_critique(term, template) for term in said if isinstance(term, Critique)}
+        kept = [term for term in said if all(len(each.ids) <= max_length for each in (
+            [spoken[id(term)]] if id(term) in spoken else [rendered[response] for response in responses_of(term)]))]
         dropped += len(said) - len(kept)
         if kept:
             used = list(dict.fromkeys(response for term in kept for response in responses_of(term)))
-            groups.append(Judged(prompt, len(template.render_prompt(prompt)), tuple(rendered[each] for each in used), tuple(
-                (term, tuple(map(used.index, responses_of(term)))) for term in kept)))
+            groups.append(Judged(
+                prompt, len(template.render_prompt(prompt)), tuple(rendered[each] for each in used),
+                tuple((term, tuple(map(used.index, responses_of(term)))) for term in kept),
+                {at: marked_tokens(term, template) for at, term in enumerate(kept) if isinstance(term, Marked)},
+                {at: spoken[id(term)] for at, term in enumerate(kept) if isinstance(term, Critique)}))
     return groups, dropped
 
 
@@ -141,8 +150,10 @@ def check_responses(groups: Sequence[Group], template: ChatTemplate) -> None:
 
 def check_judged(groups: Sequence[Judged], template: ChatTemplate) -> None:
     """The same on every response that was judged in whatever way."""
-    check_rendered({f"{term.id}, response {place + 1}": group.responses[index] for group in groups for term, at in group.terms
-                    for place, index in enumerate(at)}, template)
+    responses = {f"{term.id}, response {place + 1}": group.responses[index] for group in groups for term, at in group.terms
+                 for place, index in enumerate(at)}
+    words = {f"{group.terms[at][0].id}, in words": spoken for group in groups for at, spoken in group.words.items()}
+    check_rendered({**responses, **words}, template)
 
 
 def check_rendered(rows: Mapping[str, Rendered], template: ChatTemplate) -> None:
@@ -156,6 +167,16 @@ def pack_responses(groups: Sequence[Group | Judged], share: bool = True) -> Toke
     rows = [(group, response) for group in groups for response in group.responses]
     return TokenBatch.pack([response.ids for _, response in rows], [response.response_mask for _, response in rows],
                            [group.prompt_length for group, _ in rows] if share else None)
+
+
+def pack_sequences(groups: Sequence[Judged], share: bool = True) -> TokenBatch:
+    """Of each group the responses and then the conversations that end with a critique, laid end to end behind their prompts. Of
+    responses nothing is a label."""
+    rows = [row for group in groups for row in (
+        *((each.ids, (False,) * len(each.ids), group.prompt_length) for each in group.responses),
+        *((each.ids, each.response_mask, group.prompt_length) for each in group.words.values()))]
+    ids, masks, prompt_lengths = zip(*rows, strict=True)
+    return TokenBatch.pack(ids, masks, prompt_lengths if share else None)
 
 
 def collate_groups(groups: Sequence[Group], share: bool = True) -> MicroBatch:

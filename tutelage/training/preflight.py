@@ -134,11 +134,12 @@ def reload(policy: Policy, directory: Path, batch: TokenBatch, precision: str, *
     """What was saved reloads to the same outputs, heads included (OpenRLHF#873, trl#1379: heads lost)."""
     give_memory_back()      # what training has freed would stand beside the second copy
     again = load_policy(directory, precision, value_head=heads.get("value_head", False),
-                        score_head=heads.get("score_head", False)).to(policy.device)
+                        score_head=heads.get("score_head", False),
+                        token_head=heads.get("token_head", False)).to(policy.device)
     with torch.no_grad():
         wanted, got = (each(batch, values=heads.get("value_head", False), scores=heads.get("score_head", False))
                        for each in (policy, again))
-    for name in ("logprobs", "values", "scores"):
+    for name in ("logprobs", "values", "scores", "token_scores"):
         first, second = getattr(wanted, name), getattr(got, name)
         if first is not None and not torch.equal(first, second):
             raise PreflightError(f"reload: {name} of the saved model differ by up to {float((first - second).abs().max()):.3g} "

@@ -21,7 +21,8 @@ from tutelage.models.policy import Policy
 from tutelage.records import Preference, Thumb
 from tutelage.training.lanes import Lanes
 from tutelage.training.loop import MicroBatch, Term
-from tutelage.training.pairs import check_rendered, render_to_end_of_turn
+from tutelage.training.pairs import check_rendered
+from tutelage.training.responses import render_to_end_of_turn
 from tutelage.tuning.config import Preferences
 from tutelage.tuning.pairs import response_logprobs
 from tutelage.tuning.reference import Compared
