@@ -119,6 +119,30 @@ def test_the_command_imports_counts_and_exports(tmp_path: Path, options: Options
     assert json.loads(out.read_text())["chosen"] == "So."
 
 
+SKY = {"role": "user", "content": "Sky?"}
+BLUE, GREEN = ({"role": "assistant", "content": text} for text in ("Blue.", "Green."))
+THEIRS: dict[str, dict[str, object]] = {
+    "HH": {"chosen": "\n\nHuman: Sky?\n\nAssistant: Blue.", "rejected": "\n\nHuman: Sky?\n\nAssistant: Green."},
+    "TRL, a prompt by itself": {"prompt": [SKY], "chosen": [BLUE], "rejected": [GREEN]},
+    "TRL, whole conversations": {"chosen": [SKY, BLUE], "rejected": [SKY, GREEN]},
+    "TRL, KTO": {"prompt": [SKY], "completion": [BLUE], "label": True},
+    "LLaMA-Factory, sharegpt": {"conversations": [{"from": "human", "value": "Sky?"}],
+                                "chosen": {"from": "gpt", "value": "Blue."},
+                                "rejected": {"from": "gpt", "value": "Green."}},
+    "LLaMA-Factory, alpaca": {"instruction": "Sky?", "input": "", "chosen": "Blue.", "rejected": "Green."}}
+
+
+@pytest.mark.parametrize("whose", THEIRS)
+def test_judgments_in_the_files_of_others_come_in_by_the_command(whose: str, tmp_path: Path, options: Options) -> None:
+    file = write(tmp_path / "theirs.jsonl", [THEIRS[whose]])
+    assert feedback(["import", str(file)], options)["num_new"] == 1
+    with Store.open(Project.open(options.project).store_place) as store:
+        judgment, = store.judgments()
+        texts = {sample.id: sample.text for sample in store.samples()}
+    liked = "ab".index(str(judgment.answer["winner"])) if judgment.kind == "comparison" else 0
+    assert texts[judgment.samples[liked]] == "Blue." and judgment.answer.get("up", True)
+
+
 def test_the_command_says_what_is_wrong(tmp_path: Path, options: Options) -> None:
     with pytest.raises(UsageError, match="feedback"):
         feedback([], options)

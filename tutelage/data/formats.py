@@ -8,7 +8,7 @@
     prompts           prompt alone; kind, key_facts                                     -> Prompt
     text              text alone                                                        -> Document
     labels            text, label (or labels)                                           -> Label
-    chosen-rejected   prompt, chosen, rejected as strings or messages; margin, label    -> Preference
+    chosen-rejected   prompt (or instruction, input), chosen, rejected; margin, label    -> Preference
     sharegpt-pairs    conversations, chosen, rejected as turns; margin, label           -> Preference
     hh                chosen, rejected as "\\n\\nHuman: … \\n\\nAssistant: …"               -> Preference
     revisions         prompt, response and its revision (with a critique) or a demonstration -> Preference

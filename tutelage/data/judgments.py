@@ -48,7 +48,8 @@ _SAID = ("response", "answer", "text", "completion", "output", "content")
 
 _CONVERSED = COMMON | {"messages", "conversations", "prompt", "response", "completion", "instruction", "input", "output",
                        "history", "system", "tools"}
-_PAIRS = COMMON | {"prompt", "conversations", "chosen", "rejected", "margin", "label", "system", "tools"}
+_PAIRS = COMMON | {"prompt", "conversations", "instruction", "input", "history", "chosen", "rejected", "margin", "label",
+                   "system", "tools"}
 _THUMBS = _CONVERSED | {"label", "kto_tag"}
 _RATINGS = _CONVERSED | {"scores", "ratings", *ALTERNATIVES} | ASPECTS
 _RANKINGS = COMMON | {"prompt", "instruction", "input", "system", "ranks", "ranking", "scores", *ALTERNATIVES}
@@ -66,6 +67,8 @@ def chosen_rejected(row: RowObject, annotator: AnnotatorKind = "human") -> Prefe
     elif row.get("prompt") is not None:
         given = required_text(row, "prompt")
         given = transcript(given, "prompt") if is_transcript(given) else given
+    elif row.get("instruction") is not None:      # as an alpaca row asks
+        given = (*read_history(row), read_asked(row)[0])
     shared, chosen, rejected = pair(given, row.get("chosen"), row.get("rejected"))
     return _preference(row, system_first(row, shared), chosen, rejected, annotator)
 
