@@ -128,17 +128,22 @@ def ours(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reward_model(path: Path, samples: int) -> Any:
-    """A model of the policy's size whose head is at its start, as the peer's is: what it costs counts, not what it says."""
+    """A model of the policy's size with a random head, as the peer's is: what it costs counts, not what it says. A head of zeros
+    would leave nothing to learn, and updates would be left out.
+    """
+    import torch
+    from torch import nn
+
     from tutelage.batch import TokenBatch
     from tutelage.models.builtin import cache_dir
     from tutelage.models.load import load_policy
     from tutelage.models.precision import choose_precision
 
     model = load_policy(path, choose_precision("auto", cache_dir()), score_head=True)
+    assert model.score_head is not None
+    nn.init.normal_(model.score_head.linear.weight, std=0.02, generator=torch.Generator().manual_seed(0))
 
     def score(drawn: Sequence[Any]) -> list[float]:
-        import torch
-
         rows = [(*each.prompt_ids, *each.response_ids) for each in drawn]
         with torch.no_grad():
             given = model(TokenBatch.pack(rows, [[False] * (len(row) - 1) + [True] for row in rows]), logprobs=False, scores=True)
