@@ -44,6 +44,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "chosen-rejected": {"prompt": "Why?", "chosen": [SAY], "rejected": "No.", "margin": 0.5, "judgment_ids": ["j"]},
     "sharegpt-pairs": {"conversations": [HUMAN], "chosen": GPT, "rejected": {"from": "gpt", "value": "不"}},
     "revisions": {"prompt": "Why?", "response": "No.", "critique": "No reason.", "revision": "Because.", "person": "ann"},
+    "marks": {"prompt": "Why?", "response": "因为😀。", "marks": [{"start": 2, "end": 3, "mark": "good", "note": "n"}], "person": "ann"},
+    "critiques": {"prompt": "Why?", "response": "No.", "critique": "No reason.", "licence": "MIT"},
     "hh": {"chosen": "\n\nHuman: Why?\n\nAssistant: Because.", "rejected": "\n\nHuman: Why?\n\nAssistant: No."},
     "kto": {"messages": [ASK, SAY], "label": False, "weight": 2},
     "ratings": {"prompt": "Why?", "completions": [{"response": "a", "annotations": {"help": {"Rating": "3"}}}] * 2},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -32,6 +32,14 @@ class Sum:
     def step(self, i: int) -> dict[str, float]:
         self.made += 2**i
         return {"loss": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def not_ignored() -> Iterator[None]:
+    """SIGINT as a terminal has it, also where the tests were begun in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def send(number: int) -> None:
