@@ -5,7 +5,7 @@ H query heads · K key/value heads, each shared by G = H / K query heads · n qu
 Queries are taken in blocks of `BLOCK`, so that half of the products is left out, and the query heads of one key head stand
 as rows of one product, so that keys and values are never repeated. Weights are made anew in the backward: what is kept
 grows with the tokens. Measured beside torch's own (bf16 without AMX, H = 9, K = 3, D = 64; forward and backward, one thread):
-0.4 of its time at 64 tokens, 0.7 at 256 and 512, 0.8 at 1,024; docs/LOG.md.
+0.3 of its time at 64 tokens, 0.6 at 256, 512 and 2,048, 0.75 at 1,024; docs/LOG.md.
 """
 
 from __future__ import annotations
