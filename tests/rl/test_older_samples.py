@@ -56,7 +56,7 @@ def test_ratios_at_first_use_are_one_to_the_bit_also_for_older_samples(trainer: 
     fast = trainer(replace(PRESETS["ppo"], importance_limit=2.0), lr=1e-2, micro_tokens=80)
     older = moved(fast, draw, scores)
     real = module.Surrogate
-    monkeypatch.setattr(module, "Surrogate", lambda a, temperature, check_ratio: real(a, temperature, check_ratio=True))
+    monkeypatch.setattr(module, "Surrogate", lambda a, temperature, check_ratio, kept: real(a, temperature, check_ratio=True))
     monkeypatch.setattr(module.preflight, "first_ratio", lambda new, old: seen.append((new, old)))
     told = fast.step(older, scores(older))
     assert seen and all(torch.equal(new, old) for new, old in seen)

@@ -141,6 +141,46 @@ def test_packs_keep_to_their_tokens_and_hold_every_row_once(trainer: Build, draw
     assert [name for pack in packs for name in pack.names] == [sample.id for sample in samples]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("changes", [{}, {"ent_coef": 0.1}, {"importance_limit": 2.0}], ids=str)
+@pytest.mark.parametrize("preset", ["ppo", "a2c", "rloo", "grpo", "gspo", "online_dpo"])
+def test_learning_from_the_forward_that_was_looked_at_gives_the_same_bits(trainer: Build, draw: Any, scores: Any, preset: str,
+                                                                          changes: dict[str, Any], dtype: torch.dtype,
+                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """One forward of the policy a step and not two, but for the first; weights, moments and metrics stay what they were."""
+    forwards: list[bool] = []
+    real = Policy.forward
+    monkeypatch.setattr(Policy, "forward", lambda self, *given, **asked: (
+        forwards.append(torch.is_grad_enabled()), real(self, *given, **asked))[1])
+
+    def walk(fast: PolicyTrainer) -> list[dict[str, float]]:
+        return [fast.step(samples := draw(fast.policy, seed=step), scores(samples)) for step in range(3)]
+
+    once, twice = (trainer(replace(PRESETS[preset], **changes), dtype, betas=(0.9, 0.95)) for _ in range(2))
+    twice._looks_once = lambda packs: False
+    metrics = walk(once)
+    looked = len(forwards)
+    assert walk(twice) == metrics and len(forwards) - looked == looked + 2
+    for one, other in zip(once.policy.parameters(), twice.policy.parameters(), strict=True):
+        assert torch.equal(one, other)
+    moments = twice.masters.state()["moments"]
+    for name, found in once.masters.state()["moments"].items():
+        assert all(torch.equal(found[key], moments[name][key]) for key in found)
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 2}, {"minibatches": 2}, {}], ids=str)
+def test_a_graph_is_kept_only_for_one_update_of_packs_that_are_in_memory_at_once(trainer: Build, draw: Any, scores: Any,
+                                                                                 changes: dict[str, Any]) -> None:
+    fast = trainer(replace(PRESETS["ppo"], **changes), micro_tokens=10_000 if changes else 40)
+    samples = draw(fast.policy)
+    fast.step(samples, scores(samples))
+    assert not fast._looks_once(fast._pack(samples))
+    whole = trainer(PRESETS["ppo"])
+    assert not whole._looks_once(whole._pack(samples))      # in the first update the ratio is checked
+    whole.step(samples, scores(samples))
+    assert whole._looks_once(whole._pack(samples))
+
+
 def test_metrics_are_means_over_the_updates(trainer: Build, draw: Any, scores: Any) -> None:
     once, twice = trainer(PRESETS["ppo"]), trainer(replace(PRESETS["ppo"], epochs=2))
     samples = draw(once.policy)

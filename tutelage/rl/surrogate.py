@@ -46,11 +46,17 @@ def averaging(average: str, lengths: Tensor, kept: Tensor, limit: int) -> tuple[
     return share * kept, count * kept
 
 
-class Surrogate:
-    """What `training.loop.update` minimises for an `Algorithm`."""
+Outputs = dict[tuple[str, ...], PolicyOutput]      # of micro-batches, by their rows
 
-    def __init__(self, algorithm: Algorithm, temperature: float, check_ratio: bool) -> None:
+
+class Surrogate:
+    """What `training.loop.update` minimises for an `Algorithm`. `kept` has what the policy said already, with its graph; each is
+    taken out when it is used.
+    """
+
+    def __init__(self, algorithm: Algorithm, temperature: float, check_ratio: bool, kept: Outputs | None = None) -> None:
         self.algorithm, self.temperature, self.check_ratio = algorithm, temperature, check_ratio
+        self.kept: Outputs = {} if kept is None else kept
         self.log_ratios: list[Tensor] = []      # of each micro-batch to the policy that began the rollout's passes, (L,)
 
     def counts(self, batch: MicroBatch) -> Mapping[str, float]:
@@ -64,7 +70,8 @@ class Surrogate:
         if is_text(batch):
             return [Term("ptx", negative_log_likelihood(_logprobs(policy(batch.tokens))), self.algorithm.ptx_coef)]
         a, fields = self.algorithm, batch.fields
-        out = policy(batch.tokens, entropy=a.ent_coef > 0, values=a.has_critic, temperature=self.temperature)
+        out = self.kept.pop(batch.rows, None) or policy(batch.tokens, entropy=a.ent_coef > 0, values=a.has_critic,
+                                                        temperature=self.temperature)
         logprobs = _logprobs(out)
         if self.check_ratio:
             preflight.first_ratio(logprobs.detach(), fields["old_logprobs"])
@@ -72,10 +79,10 @@ class Surrogate:
         if a.kl_in == "loss" and a.kl_coef > 0:
             away = KL_ESTIMATORS[a.kl_estimator](logprobs, fields["ref_logprobs"])
             terms.append(Term("kl", LossSum((fields["share"] * away).sum(), fields["count"].sum()), float(fields["kl_coef"])))
-        if out.values is not None:
+        if out.values is not None and a.has_critic:
             value = clipped_value_loss(out.values, fields["values"], fields["returns"], clip_range=a.value_clip)
             terms.append(Term("value", replace(value, stats={"squared_error": value.stats["squared_error"]}), a.vf_coef))
-        if out.entropy is not None:
+        if out.entropy is not None and a.ent_coef > 0:
             terms.append(Term("entropy", LossSum(-out.entropy.sum(), out.entropy.new_tensor(float(out.entropy.numel()))),
                               float(fields["ent_coef"])))
         return terms

@@ -24,7 +24,7 @@ from tutelage.rl.config import Algorithm
 from tutelage.rl.credit import TOKEN_SCORES, Credit
 from tutelage.rl.critic import Critic
 from tutelage.rl.mixing import Mixture
-from tutelage.rl.surrogate import Surrogate, averaging
+from tutelage.rl.surrogate import Outputs, Surrogate, averaging
 from tutelage.runs.meter import phase
 from tutelage.seeds import stream_seed
 from tutelage.training import preflight
@@ -89,8 +89,9 @@ class PolicyTrainer:
         _check_rows(samples, token_scores)
         preflight.replayed([sample.sampling for sample in samples], self.temperature)
         packs = self._pack(samples)
+        kept: Outputs | None = {} if self._looks_once(packs) else None
         with phase("rollout"):
-            rollout = self._rollout(samples, scores, packs)
+            rollout = self._rollout(samples, scores, packs, kept)
             if token_scores is not None:
                 dense = {TOKEN_SCORES: _chosen(samples, token_scores, rollout.values)}
                 rollout = replace(rollout, extras={**rollout.extras, **dense})
@@ -100,10 +101,19 @@ class PolicyTrainer:
         metrics |= {"objective/kl_coef": self.kl_coef, "objective/ent_coef": self.ent_coef}
         weights, told = self._importance(rollout)
         fields = self._by_token(rollout, advantages, returns)
-        learned = self._update(packs, {**fields, "advantages": weights * fields["advantages"]})
+        learned = self._update(packs, {**fields, "advantages": weights * fields["advantages"]}, kept or {})
         self._adapt(metrics["objective/kl"], metrics["objective/entropy"], len(samples))
         self.steps_done += 1
         return metrics | told | learned
+
+    def _looks_once(self, packs: Sequence[Pack]) -> bool:
+        """Whether the forward that says what was sampled is the one that is learned from: its graph is kept until the advantages
+        are known. So where there is one update and all packs are in memory at once anyway. The numbers are the same to the bit;
+        the first update makes both forwards, so that its ratio says something.
+        """
+        a = self.algorithm
+        return (a.epochs * a.minibatches == 1 and len(packs) <= self.masters.lanes.count
+                and self.masters.steps_done > 0 and self.steps_done >= a.critic_warmup)
 
     def _by_token(self, rollout: Rollout, advantages: Tensor, returns: Tensor) -> dict[str, Tensor]:
         """What the loss reads, (B, T) each: the rollout's own, and by which share of the loss each token goes."""
@@ -122,7 +132,7 @@ class PolicyTrainer:
         return weights, {"rollout/importance_mean": float(weights[mask].mean()),
                          "rollout/importance_truncated_fraction": float((weights[mask] == limit).float().mean())}
 
-    def _update(self, packs: Sequence[Pack], padded: Mapping[str, Tensor]) -> dict[str, float]:
+    def _update(self, packs: Sequence[Pack], padded: Mapping[str, Tensor], kept: Outputs) -> dict[str, float]:
         """All passes over a rollout, or as many as `target_kl` allows; their metrics."""
         a = self.algorithm
         updates: list[dict[str, float]] = []
@@ -133,13 +143,13 @@ class PolicyTrainer:
                 if self.critic is not None:
                     critics.append(self.critic.learn(batches))
                 if self.steps_done >= a.critic_warmup and self._teaches(batches):
-                    updates.append(self._policy_update(batches))
+                    updates.append(self._policy_update(batches, kept))
                     if a.target_kl is not None and updates[-1].get("approx_kl", 0.0) > 1.5 * a.target_kl:
                         return figures.of_updates(updates) | figures.of_updates(critics)
         return figures.of_updates(updates) | figures.of_updates(critics)
 
-    def _policy_update(self, batches: Sequence[MicroBatch]) -> dict[str, float]:
-        objective = Surrogate(self.algorithm, self.temperature, check_ratio=self.masters.steps_done == 0)
+    def _policy_update(self, batches: Sequence[MicroBatch], kept: Outputs) -> dict[str, float]:
+        objective = Surrogate(self.algorithm, self.temperature, check_ratio=self.masters.steps_done == 0, kept=kept)
         mixed = [] if self.mixture is None else self.mixture.batches(self.masters.steps_done)
         return {**update(self.masters, [*batches, *mixed], objective), **figures.of_ratios(objective.log_ratios)}
 
@@ -158,13 +168,20 @@ class PolicyTrainer:
         return pack_samples(samples, self.micro_tokens, self.algorithm.minibatches, self.policy.ragged, self.masters.lanes.count)
 
     @torch.no_grad()
-    def _rollout(self, samples: Sequence[Sample], scores: Sequence[float], packs: Sequence[Pack]) -> Rollout:
-        """The trainer's own logprobs, the reference's and the critic's values, each pack as it will be trained on."""
+    def _rollout(self, samples: Sequence[Sample], scores: Sequence[float], packs: Sequence[Pack],
+                 kept: Outputs | None = None) -> Rollout:
+        """The trainer's own logprobs, the reference's and the critic's values, each pack as it will be trained on. `kept`, where
+        given, takes what the policy said, with its graph.
+        """
+        with torch.set_grad_enabled(kept is not None):
+            looks = self.masters.lanes.each(self._look, packs)
         width = max(len(sample.response_ids) for sample in samples)
         shape = (len(samples), width)
         old, ref, values, entropy = (torch.zeros(shape) for _ in range(4))
         mask = torch.zeros(shape, dtype=torch.bool)
-        for pack, (out, reference) in zip(packs, self.masters.lanes.each(self._look, packs), strict=True):
+        for pack, (out, reference) in zip(packs, looks, strict=True):
+            if kept is not None:
+                kept[pack.names] = out
             rows = torch.tensor(pack.rows)
             assert out.logprobs is not None and out.entropy is not None
             ref[rows] = pack.tokens.pad(reference, width)
