@@ -25,311 +25,45 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import random
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from tutelage.data.chat import ChatTemplate
-from tutelage.data.datasets import builtin_path, load_dataset
-from tutelage.feedback import kinds
-from tutelage.feedback.scripted import ScriptedAnnotator, ScriptedTruth
+from bench.cached_heads import World, accuracies, learn, world
+from bench.scripted_judgments import BAD, KINDS, annotators, by_vote, judgments
 from tutelage.messages import record_id
-from tutelage.models.load import load_policy, load_tokenizer, resolve
-from tutelage.models.policy import Policy, PolicyOutput
-from tutelage.models.tiny import tiny_model, tiny_tokenizer
 from tutelage.project import Project
-from tutelage.records import Preference, Prompt, Ranking, Rating, Sample, Term, Thumb
+from tutelage.records import Preference, Ranking, Rating, Term, Thumb
 from tutelage.reporting.report import Curve, Line
 from tutelage.reporting.svg import curve_svg
 from tutelage.rewards.config import Annotators, RewardModel
-from tutelage.rewards.joint import Joint
-from tutelage.rewards.judges import Judges
 from tutelage.rewards.lessons import JUDGES_FILE
-from tutelage.rewards.model import RewardScorer, score_sequences
-from tutelage.rewards.terms import book_of
+from tutelage.rewards.model import RewardScorer
 from tutelage.rewards.train import train_reward
 from tutelage.statistics import Estimate, holm, mean_interval, paired_difference, sign_flip_test, t_interval
 from tutelage.training.config import Optimizer
-from tutelage.training.pairs import Judged, group_judged, responses_of
 
 PLOT = Path(__file__).parent.parent / "docs" / "one-reward-model.svg"
 RESULTS = Path(__file__).parent / "results" / "judgments.json"
-KINDS = ("comparison", "ranking", "rating", "thumbs", "demonstration")
 OVERLAP = 3               # annotators who are asked each question, without whom there is no vote
-BAD = ("a8", "a9")        # of the ten, those who answer nearly at random, or mislead
 HELD_OUT = 0.35           # share of prompts that nobody judged
-TOLD_APART = 0.05         # truth, 0 to 1, by which the responses of a pair that is looked at differ
 SCENARIOS = ("noisy", "misleading")
 FIRST_SEED, SEEDS = 100, 10
-RIDGES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)      # a judgment; the best by likelihood on a fifth of the judged prompts
 ALIKE = Annotators(reliability=0.0, thresholds=0.0, loading=0.0, offset=0.0)
 EACH = Annotators()
 KIND_SEEDS = 3            # in which single kinds are trained: they differ by so much that three tell
 # The whole model's training: docs/demo.md's reward model.
-FULL: dict[str, Any] = {"layers": 18, "precision": "bf16", "heldout_fraction": 0.0, "batch_tokens": 512,
+FULL: dict[str, Any] = {"layers": 18, "heldout_fraction": 0.0, "batch_tokens": 512,
                         "optimizer": Optimizer(lr=2e-4, head_lr=2e-3, warmup_fraction=0.1, frozen_layers=6)}
 STYLE = """<style>text{font:11px sans-serif;fill:#555}.grid{stroke:#ddd}.stroke{fill:none;stroke-width:2}.band{opacity:.12}
 .s0{stroke:#0072b2}.s1{stroke:#d55e00}.s2{stroke:#009e73}.s3{stroke:#cc79a7}.s4{stroke:#999}.s5{stroke:#e69f00}
 polygon{stroke:none!important}polygon.s0{fill:#0072b2}polygon.s1{fill:#d55e00}polygon.s2{fill:#009e73}polygon.s3{fill:#cc79a7}
 polygon.s4{fill:#999}polygon.s5{fill:#e69f00}.l0{fill:#0072b2}.l1{fill:#d55e00}.l2{fill:#009e73}.l3{fill:#cc79a7}
 .l4{fill:#777}.l5{fill:#b87f00}text[class^=l]{font-size:8px}svg{background:#fff}</style>"""
-
-
-# ---- what is judged -------------------------------------------------------------------------------------------------
-
-def responses_to(prompts: Sequence[tuple[Prompt, str]]) -> dict[str, list[Sample]]:
-    """prompt id -> responses: the wanted one and what a worse model might make of it."""
-    found = {}
-    for at, (prompt, wanted) in enumerate(prompts):
-        other = prompts[(at + 17) % len(prompts)][1]
-        words = wanted.split()
-        shuffled = sorted(words, key=lambda word: record_id(prompt.id, word))
-        first = wanted.split(". ")[0].rstrip(".") + "."
-        texts = [(wanted, True), (f"Certainly! Here is what you need to know. {wanted} Would you like to know more?", True),
-                 (" ".join(words[:max(3, len(words) // 2)]), False), (other, True), (" ".join(shuffled), True),
-                 (f"{first} {first} {first}", True), (f"{prompt.messages[-1].text} {first}", True),
-                 (f"{first} I hope this helps!", True)]
-        chosen = sorted(range(1, len(texts)), key=lambda which: record_id(prompt.id, which))[:5]
-        samples = [_sample(prompt, *texts[which]) for which in (0, *chosen)]
-        found[prompt.id] = list({sample.text: sample for sample in samples}.values())
-    return found
-
-
-def _sample(prompt: Prompt, text: str, ended: bool) -> Sample:
-    return Sample(id=record_id(prompt.id, text), prompt=prompt, prompt_ids=(), response_ids=(), logprobs=(), response_mask=(),
-                  text=text, ended=ended)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Misleading(ScriptedAnnotator):
-    """Says the opposite of what it sees."""
-
-    def compare(self, prompt: Prompt, a: Sample, b: Sample, seed: int) -> dict[str, Any]:
-        said = ScriptedAnnotator.compare(self, prompt, a, b, seed)
-        return {**said, "winner": {"a": "b", "b": "a"}.get(said["winner"], said["winner"])}
-
-    def rank(self, samples: Sequence[Sample], seed: int) -> dict[str, Any]:
-        ranks = ScriptedAnnotator.rank(self, samples, seed)["ranks"]
-        return {"ranks": [1 + sum(other > rank for other in set(ranks)) for rank in ranks]}
-
-    def rate(self, sample: Sample, seed: int, aspect: str = "helpful") -> dict[str, Any]:
-        return {"scores": {aspect: 6 - ScriptedAnnotator.rate(self, sample, seed, aspect)["scores"][aspect]}}
-
-    def like(self, sample: Sample, seed: int) -> dict[str, Any]:
-        return {"up": not ScriptedAnnotator.like(self, sample, seed)["up"]}
-
-
-def annotators(seed: int, scenario: str) -> list[ScriptedAnnotator]:
-    """Ten people with tastes, of whom the last two answer nearly at random, or mislead."""
-    draw = random.Random(seed)
-    parts = ("content", "voice", "complete", "clean", "fit")
-    team = []
-    for number in range(10):
-        is_bad = f"a{number}" in BAD
-        noise = 3.0 if is_bad and scenario == "noisy" else 0.06 + 0.08 * draw.random()
-        team.append((Misleading if is_bad and scenario == "misleading" else ScriptedAnnotator)(
-            id=f"a{number}", noise=noise, tastes={part: 0.7 + 0.6 * draw.random() for part in parts},
-            length_bias=0.02 * draw.random() - 0.01, position_bias=0.2 * draw.random() - 0.1,
-            strictness=0.3 * draw.random() - 0.15))
-    return team
-
-
-def judgments(samples: Mapping[str, Sequence[Sample]], team: Sequence[ScriptedAnnotator], answers: int, seed: int,
-              overlap: int) -> list[Term]:
-    """`answers` of each kind, each question asked of `overlap` annotators; a rating or a thumb is asked of one response."""
-    draw = random.Random(seed)
-    terms: list[Term] = []
-    for kind in KINDS:
-        for _ in range(answers // overlap):
-            of = samples[draw.choice(sorted(samples))]
-            count = {"comparison": 2, "ranking": min(4, len(of)), "demonstration": len(of)}.get(kind, 1)
-            shown = draw.sample(list(of), count)
-            for annotator in draw.sample(list(team), overlap):
-                terms += _asked(kind, annotator, shown if draw.random() < 0.5 else shown[::-1], seed, draw)
-    return terms
-
-
-def _asked(kind: str, annotator: ScriptedAnnotator, shown: Sequence[Sample], seed: int, draw: random.Random) -> list[Term]:
-    prompt, by_id = shown[0].prompt, {sample.id: sample for sample in shown}
-    if kind == "demonstration":      # whoever writes, even carelessly, is taken to write the wanted response, or to mislead
-        pick = min if isinstance(annotator, Misleading) else max
-        best, other = pick(shown, key=lambda sample: ScriptedTruth().score([sample]).total), draw.choice(shown)
-        if best.text == other.text:
-            return []
-        return [Preference(id=record_id("d", annotator.id, best.id, other.id), prompt=prompt.messages, chosen=best.response,
-                           rejected=other.response, person=annotator.id, source="demonstration")]
-    answer = {"comparison": lambda: annotator.compare(prompt, shown[0], shown[-1], seed),
-              "ranking": lambda: annotator.rank(shown, seed), "rating": lambda: annotator.rate(shown[0], seed),
-              "thumbs": lambda: annotator.like(shown[0], seed)}[kind]()
-    said = kinds.new_judgment(kind, annotator.id, "scripted", prompt, [sample.id for sample in shown], answer)
-    return [term for term in kinds.terms(said, by_id) if isinstance(term, Preference | Ranking | Rating | Thumb)]
-
-
-def by_vote(terms: Sequence[Term]) -> list[Term]:
-    """One term a question: what most said, whoever they were; of a rating the mean, of a ranking the order of mean places."""
-    asked: dict[tuple[Any, ...], list[Term]] = defaultdict(list)
-    for term in terms:
-        asked[_question(term)].append(term)
-    return [_voted(said) for said in asked.values()]
-
-
-def _question(term: Term) -> tuple[Any, ...]:
-    return type(term).__name__, term.source, term.prompt, tuple(sorted(each[0].text for each in responses_of(term)))
-
-
-def _voted(said: Sequence[Any]) -> Term:
-    first, weight = said[0], float(len(said))
-    if isinstance(first, Preference):
-        share = sum(term.label if term.chosen == first.chosen else 1 - term.label for term in said) / weight
-        return replace(first, label=float(share > 0.5) if share != 0.5 else 0.5, margin=0.0, weight=weight, person="")
-    if isinstance(first, Ranking):
-        places = [sum(term.ranks[term.responses.index(each)] for term in said) / weight for each in first.responses]
-        order = sorted(set(places))
-        return replace(first, ranks=tuple(1 + order.index(place) for place in places), weight=weight, person="")
-    if isinstance(first, Rating):
-        mean = sum(term.scores["helpful"] for term in said) / weight
-        return replace(first, scores={"helpful": float(round(mean))}, weight=weight, person="")
-    return replace(first, up=sum(term.up for term in said) * 2 > weight, weight=weight, person="")
-
-
-# ---- what learns ----------------------------------------------------------------------------------------------------
-
-class Cached(nn.Module):
-    """In the place of a policy: the head on hidden states that were computed before, in the order of the groups' responses."""
-
-    def __init__(self, features: Tensor) -> None:
-        super().__init__()
-        self.features = features                                                 # (B, D)
-        self.weight = nn.Parameter(torch.zeros(features.shape[1]))
-        self.bias = nn.Parameter(torch.zeros(()))
-
-    def forward(self, tokens: Any, **asked: bool) -> PolicyOutput:
-        return PolicyOutput(scores=self.features @ self.weight + self.bias)
-
-
-@dataclass(frozen=True)
-class World:
-    """Prompts with their responses, the truth about these, and what the trunk makes of them."""
-
-    template: ChatTemplate
-    samples: Mapping[str, Sequence[Sample]]
-    truth: Mapping[str, float]                     # sample id -> 0 to 1
-    features: Mapping[tuple[int, ...], Tensor]     # token ids of prompt and response -> (D,)
-    of_sample: Mapping[str, tuple[int, ...]]
-
-    def head_of(self, groups: Sequence[Judged]) -> Cached:
-        return Cached(torch.stack([self.features[response.ids] for group in groups for response in group.responses]))
-
-
-def world(model: str, cache: str = "") -> World:
-    """`cache` is a file of hidden states, made where it is not there."""
-    template = ChatTemplate.of(tiny_tokenizer()) if model == "tiny" else _template(resolve(model).path)
-    rows = [(Prompt(id=row.id, messages=row.prompt), row.response.text)
-            for row in load_dataset(builtin_path("instructions.en")).records]
-    samples = responses_to(rows)
-    every = [sample for each in samples.values() for sample in each]
-    groups, _ = group_judged([Thumb(id=sample.id, prompt=sample.prompt.messages, response=sample.response, up=True)
-                              for sample in every], template, 10_000)
-    hidden = torch.load(cache, weights_only=True) if Path(cache).is_file() else hidden_states(trunk(model), groups)
-    if cache:
-        torch.save(hidden, cache)
-    hidden = (hidden - hidden.mean(0)) / (hidden.std(0) + 1e-6) / math.sqrt(hidden.shape[1])
-    ids = [response.ids for group in groups for response in group.responses]
-    names = [term.id for group in groups for term, _ in group.terms]
-    truth = dict(zip((sample.id for sample in every), ScriptedTruth().score(every).total, strict=True))
-    return World(template, samples, truth, dict(zip(ids, hidden, strict=True)), dict(zip(names, ids, strict=True)))
-
-
-def hidden_states(policy: Policy, groups: Sequence[Judged]) -> Tensor:
-    """(B, D): what the score head would read, of every response in order."""
-    caught: list[Tensor] = []
-    hook = policy.get_submodule("score_head").register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float()))
-    for at, group in enumerate(groups):
-        score_sequences(policy, [response.ids for response in group.responses], [group.prompt_length] * len(group.responses))
-        if at % 50 == 0:
-            print(f"hidden states of {at} of {len(groups)} prompts", file=sys.stderr, flush=True)
-    hook.remove()
-    return torch.cat(caught)
-
-
-def trunk(model: str) -> Policy:
-    return Policy(tiny_model(), score_head=True) if model == "tiny" else load_policy(resolve(model).path, "bf16", score_head=True)
-
-
-def _template(directory: Path) -> ChatTemplate:
-    return ChatTemplate.load(directory, load_tokenizer(directory))
-
-
-def learn(place: World, terms: Sequence[Term], priors: Annotators) -> Tensor:
-    """(D,) the head's weights, with the ridge that tells most of a fifth of the prompts, then fitted to all."""
-    groups, _ = group_judged(terms, place.template, 10_000)
-    apart = groups[::5]
-    rest = [group for at, group in enumerate(groups) if at % 5]
-    costs, found = [], None
-    for ridge in RIDGES:
-        found, cost = _fit(place, rest, apart, priors, ridge, found)
-        costs.append(cost)
-    return _fit(place, groups, [], priors, RIDGES[costs.index(min(costs))], found)[0]
-
-
-def _fit(place: World, groups: Sequence[Judged], apart: Sequence[Judged], priors: Annotators, ridge: float,
-         start: Tensor | None) -> tuple[Tensor, float]:
-    """Weights after L-BFGS over everything at once, and the nats a judgment of `apart`."""
-    terms, others = ([term for group in side for term, _ in group.terms] for side in (groups, apart))
-    weight, book = sum(term.weight for term in terms), book_of(terms, others, priors)
-    head = place.head_of(groups)
-    if start is not None:
-        head.weight.data.copy_(start)
-    judges = Judges(book, priors)
-    head.add_module("judges", judges)
-    task = Joint(groups, book, priors, 0.0, True, 1 / weight)
-    batch = task.collate(range(len(groups)))
-    learned = [each for each in head.parameters() if each.requires_grad]
-    optimizer = torch.optim.LBFGS(learned, max_iter=60, history_size=20, tolerance_grad=1e-5, tolerance_change=1e-5,
-                                  line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = ridge * head.weight.square().sum() / 2
-        for each in task.terms(head, batch):      # type: ignore[arg-type]
-            loss = loss + each.weight * each.loss.sum / each.loss.count
-        loss.backward()      # type: ignore[no-untyped-call]
-        return loss
-
-    optimizer.step(closure)
-    found = head.weight.detach().clone()
-    if not apart:
-        return found, 0.0
-    looked = Joint(apart, book, priors, 0.0, True)
-    other = place.head_of(apart)
-    other.add_module("judges", judges)
-    with torch.no_grad():
-        other.weight.copy_(found)
-        other.bias.copy_(head.bias)
-        [cost] = looked.terms(other, looked.collate(range(len(apart))))      # type: ignore[arg-type]
-    return found, float(cost.loss.sum / cost.loss.count)
-
-
-def accuracies(place: World, learned: Tensor | Mapping[str, float], prompts: Sequence[str]) -> dict[str, float]:
-    """By prompt, the share of its pairs that the head's weights, or the scores of samples, put in the truth's order."""
-    found = {}
-    for prompt in prompts:
-        scored = [(float(place.features[place.of_sample[sample.id]] @ learned) if isinstance(learned, Tensor)
-                   else learned[sample.id], place.truth[sample.id]) for sample in place.samples[prompt]]
-        right = [float((a - b) * (s - t) > 0) for (a, s), (b, t) in combinations(scored, 2) if abs(s - t) > TOLD_APART]
-        if right:
-            found[prompt] = sum(right) / len(right)
-    return found
 
 
 # ---- the study ------------------------------------------------------------------------------------------------------
@@ -431,13 +165,13 @@ def full(model: str, place: World, scenario: str, answers: int, seeds: Sequence[
     found: dict[str, Any] = defaultdict(list)
     for seed in seeds:
         heldout, terms = drawn(place, scenario, answers, seed)
-        for name, said, priors in models_of(terms, (), kinds_too=False):
-            if name not in ("joint", "majority vote"):
+        for name, said, priors in models_of(terms, (), kinds_too=True):
+            if name not in ("joint", "majority vote", *KINDS):
                 continue
             with tempfile.TemporaryDirectory() as directory:
                 settings = RewardModel(model=model, objective="joint", annotators=priors, seed=seed, **FULL)
                 made = train_reward(Project.init(Path(directory) / "project"), settings, list(said))
-                scorer = RewardScorer.load(made.path, settings.precision)
+                scorer = RewardScorer.load(made.path, str(made.manifest.facts["precision"]))
                 judges = json.loads((made.path / JUDGES_FILE).read_text(encoding="utf-8"))["judges"]
                 right = accuracies(place, {sample.id: score for prompt in heldout for sample, score in zip(
                     place.samples[prompt], scorer.score(place.samples[prompt]).total, strict=True)}, heldout)
@@ -450,8 +184,9 @@ def full(model: str, place: World, scenario: str, answers: int, seeds: Sequence[
     for name, shares in rows.items():
         told[name] = {"accuracy": _rounded(mean_interval(shares, clusters)), "steps": [each["steps"] for each in found[name]],
                       "reliability": [each["reliability"] for each in found[name]]}
-    gap = paired_difference(rows["joint"], rows["majority vote"], clusters)
-    return {**told, "joint_is_better_by": _rounded(gap)}
+        if name != "joint":
+            told[name]["joint_is_better_by"] = _rounded(paired_difference(rows["joint"], shares, clusters))
+    return told
 
 
 # ---- what is shown --------------------------------------------------------------------------------------------------
