@@ -12,7 +12,9 @@ import pytest
 from tutelage.errors import DataError
 from tutelage.evaluation.behaviour import self_bleu
 from tutelage.evaluation.compare import compare
-from tutelage.evaluation.frontier import best_of_curve, best_of_kl, curve_of, overoptimised
+from tutelage.evaluation.frontier import BestOf, best_of_curve, best_of_kl, curve_of, overoptimised
+from tutelage.evaluation.report_sections import frontier_curves
+from tutelage.statistics import Estimate
 
 
 def test_the_curve_is_every_way_to_draw_n_and_keep_the_best():
@@ -72,6 +74,17 @@ def test_over_optimisation_is_the_step_at_which_truth_falls_while_reward_rises(c
     assert [(each.before, each.after, each.measure) for each in found] == [("early", "late", "truth")]
     assert overoptimised(compare(policies(contestant, (0.2, 0.4, 0.6)), "base")) == []
     assert overoptimised(compare(policies(contestant, (0.4, 0.4, 0.4), apart=0.0), "base")) == []
+
+
+def test_the_frontier_is_drawn_over_the_root_of_the_distance_and_policies_are_points(contestant):
+    best = [BestOf(n=n, kl=kl, truth=Estimate(0.1 * n, 0.0, 1.0, 40), reward=Estimate(0.2 * n, 0.0, 1.0, 40))
+            for n, kl in ((1, 0.0), (4, 0.64))]
+    comparison = compare(policies(contestant, (0.2, 0.6, 0.4)), "base")
+    truth, reward = frontier_curves(comparison, best, lambda key, **_: key, str.upper)
+    assert truth.x == pytest.approx([0.0, 0.8, 3.0 ** 0.5, 12.0 ** 0.5]) and truth.x_unit == "unit_root_nats"
+    assert [line.name for line in truth.lines] == ["best_of", "BASE", "EARLY", "LATE"]
+    assert [sum(value == value for value in line.y) for line in truth.lines] == [2, 1, 1, 1]
+    assert reward.lines[0].y[:2] == [0.2, 0.8] and reward.lines[3].y[3] == pytest.approx(2.0)
 
 
 def test_a_fall_that_was_not_shown_and_a_reward_that_did_not_rise_are_no_over_optimisation(contestant):

@@ -42,6 +42,16 @@ def test_a_tie_is_said_as_tied_everywhere(rivals):
     assert "better than" not in report.verdict and "= tied" in render_html(report)
 
 
+@pytest.mark.parametrize("language, why", [("en", "corrected for all pairs that were compared it is not shown (p = 0.2"), ("zh", "差别未得到证明（p = 0.2")])
+def test_a_tie_whose_interval_leaves_zero_out_says_that_it_is_the_correction(rivals, language, why):
+    """An interval of one pair may leave zero out where the test over all pairs shows nothing; "includes zero" would be false."""
+    comparison = compare(rivals(0.2, 0.4, 0.6), "base")
+    unsure = [replace(pair, truth=replace(pair.truth, verdict="tied", p_holm=0.2)) for pair in comparison.pairs]
+    report = report_from_comparison(replace(comparison, pairs=tuple(unsure)), language=language)
+    assert report.lede.count(why) == 1 and report.lede.count("p = 0.2") == 2
+    assert "includes zero" not in report.lede and "包含零" not in report.lede
+
+
 def test_a_loss_is_said_with_its_size(rivals):
     report = report_from_comparison(compare(rivals(0.6, 0.4), "base"))
     assert report.verdict.startswith("sft is worse than base") and report.verdict_tone == "worse"

@@ -141,13 +141,20 @@ def _lede(comparison: Comparison, pair: Pair, say: Say, name: Callable[[str], st
         samples = say("one_sample") if each[0] == 1 else say("many_samples", each=each[0])
     sentences = [say("lede", n=comparison.num_prompts, samples=samples)]
     if pair.truth.verdict != "too_few":
-        sentences.insert(0, say(f"truth_{pair.truth.verdict}", difference=_difference(pair.truth)))
+        sentences.insert(0, _told("truth", pair.truth, say))
         for summary in comparison.summaries:
             if summary.name not in (pair.first, pair.second):
                 other = comparison.pair(pair.first, summary.name).truth
-                sentences.insert(-1, say(f"lede_{other.verdict}", other=name(summary.name),
-                                         difference=_difference(other)))
+                sentences.insert(-1, _told("lede", other, say, other=name(summary.name)))
     return say("between_sentences").join(sentences)
+
+
+def _told(sentence: str, difference: Difference, say: Say, **values: object) -> str:
+    """The verdict in words; where an interval leaves zero out and the corrected test does not follow, that is why it is tied."""
+    estimate = difference.estimate
+    unsure = difference.verdict == "tied" and (estimate.low > 0 or estimate.high < 0)
+    return say(f"{sentence}_{'unsure' if unsure else difference.verdict}", difference=_difference(difference),
+               p=format_number(difference.p_holm), **values)
 
 
 def _difference(difference: Difference) -> str:

@@ -73,11 +73,15 @@ def judge_group(judged: Judged, say: Say, first: str, second: str) -> IntervalGr
 
 
 def frontier_curves(comparison: Comparison, best: Sequence[BestOf], say: Say, name: Callable[[str], str]) -> list[Curve]:
-    """Truth and reward over KL: the line of best-of-n, and every policy that has a KL as a point."""
+    """Truth and reward over the root of KL (Gao et al. 2023, arXiv:2210.10760): the line of best-of-n, and every policy that
+    has a KL as a point.
+    """
     policies = [each for each in comparison.summaries if each.kl is not None and each.reward is not None]
     if len(best) < 2 or not policies:
         return []
     x = sorted({each.kl for each in best} | {each.kl.value for each in policies if each.kl is not None})
+
+    roots = [math.sqrt(max(kl, 0.0)) for kl in x]
 
     def line(label: str, at: Mapping[float, Estimate | None]) -> Line:
         values = [at.get(kl) for kl in x]
@@ -89,6 +93,6 @@ def frontier_curves(comparison: Comparison, best: Sequence[BestOf], say: Say, na
     for measure, unit in (("truth", "unit_points"), ("reward", "unit_reward")):
         lines = [line(say("best_of"), {each.kl: getattr(each, measure) for each in best})]
         lines += [line(name(each.name), {each.kl.value: getattr(each, measure)}) for each in policies if each.kl is not None]
-        curves.append(Curve(name=say(f"frontier_{measure}"), unit=say(unit), x_unit=say("unit_nats"), x=x, lines=tuple(lines),
-                            about=say("frontier_about")))
+        curves.append(Curve(name=say(f"frontier_{measure}"), unit=say(unit), x_unit=say("unit_root_nats"), x=roots,
+                            lines=tuple(lines), about=say("frontier_about")))
     return curves

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,8 @@ from tutelage.project import Artifact, Project
 from tutelage.protocols import Score
 from tutelage.records import AnnotatorKind, Sample, Scores
 from tutelage.reporting.model_card import CardInfo, DataUsed, model_card
-from tutelage.reporting.report import Curve, Line, People, Report
+from tutelage.reporting.report import Curve, Language, Line, People, Report
+from tutelage.reporting.strings import LANGUAGES
 from tutelage.runs.directory import run_path
 from tutelage.runs.metrics import curve
 from tutelage.runs.plan import Plan, announce, resident_bytes
@@ -48,15 +48,18 @@ from tutelage.statistics import Estimate
 
 # settings that a plan holds: what responses, or what is said of them, depend on
 PLANNED = ("per_prompt", "best_of", "best_of_n", "temperature", "max_new_tokens", "reward", "judge", "instructions", "seed")
-# stage -> the metrics of its run that the page shows: name, title, unit
-CURVES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
-    "sft": (("loss", "SFT loss", "nats a token"),),
-    "reward": (("loss", "Reward model loss", "nats a judgment"),
-               ("accuracy", "Reward model accuracy", "share of the step's pairs")),
-    "rl": (("reward/total", "Reward in RL", "standard deviations"), ("objective/kl", "KL to the reference", "nats a response"),
-           ("objective/entropy", "Entropy", "nats a token"), ("rollout/length", "Response length", "tokens"),
-           ("train/clip_fraction", "Clip fraction", "share of tokens")),
+# stage -> the metrics of its run that the page shows: name, title and unit in English and Chinese
+CURVES: Mapping[str, tuple[tuple[str, tuple[str, str], tuple[str, str]], ...]] = {
+    "sft": (("loss", ("SFT loss", "SFT 损失"), ("nats a token", "奈特/词元")),),
+    "reward": (("loss", ("Reward model loss", "奖励模型损失"), ("nats a judgment", "奈特/判断")),
+               ("accuracy", ("Reward model accuracy", "奖励模型准确率"), ("share of the step's pairs", "该步比较对的占比"))),
+    "rl": (("reward/total", ("Reward in RL", "强化学习中的奖励"), ("standard deviations", "标准差")),
+           ("objective/kl", ("KL to the reference", "与参考模型的 KL"), ("nats a response", "奈特/回答")),
+           ("objective/entropy", ("Entropy", "熵"), ("nats a token", "奈特/词元")),
+           ("rollout/length", ("Response length", "回答长度"), ("tokens", "词元")),
+           ("train/clip_fraction", ("Clip fraction", "裁剪比例"), ("share of tokens", "词元占比"))),
 }
+STEPS = ("steps", "步数")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +119,13 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
              "judged": None if judged is None else judged.to_json(), "human": None if human is None else human.to_json(),
              "best_of": [plain(each) for each in best]}
     tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
-    page = partial(report_from_comparison, comparison, curves_of(project, manifest),
-                   side_by_side(contestants, seed=config.seed), tree,
-                   {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}, focus=config.focus,
-                   judged_by=judged_by, notes=limits, plan=plan, judged=judged, human=human, frontier=best)
+
+    def page(language: Language) -> Report:
+        return report_from_comparison(
+            comparison, curves_of(project, manifest, language), side_by_side(contestants, seed=config.seed), tree,
+            {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}, focus=config.focus, language=language,
+            judged_by=judged_by, notes=limits, plan=plan, judged=judged, human=human, frontier=best)
+
     with project.writing(replace(manifest, facts={
             **run.circumstances, "prompts": comparison.num_prompts,
             "samples": {each.name: each.artifact.parent_ref for each in measured}})) as draft:
@@ -286,15 +292,17 @@ def _perplexity(project: Project, config: Evaluate, policy: Any, path: Any) -> E
     return perplexity(policy, [row.ids for row in rows], [row.response_mask for row in rows])
 
 
-def curves_of(project: Project, manifest: Manifest) -> list[Curve]:
+def curves_of(project: Project, manifest: Manifest, language: Language) -> list[Curve]:
     """What the runs behind this report's models and reward looked like, one plot a metric."""
+    which = LANGUAGES.index(language)
     curves, seen = [], set()
     for artifact in ancestors(project, manifest):
         for metric, title, unit in CURVES.get(artifact.manifest.stage, ()):
             steps, values = curve(run_path(project, artifact.manifest) / "metrics.jsonl", metric)
             if steps and (artifact.ref, metric) not in seen:
                 seen.add((artifact.ref, metric))
-                curves.append(Curve(name=title, unit=unit, x_unit="steps", x=steps, lines=(Line(name=artifact.ref, y=values),)))
+                curves.append(Curve(name=title[which], unit=unit[which], x_unit=STEPS[which], x=steps,
+                                    lines=(Line(name=artifact.ref, y=values),)))
     return curves
 
 

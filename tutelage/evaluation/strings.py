@@ -31,11 +31,17 @@ EVALUATION: Catalogue = {
     "truth_tied": (
         "The difference in truth, {difference} points, includes zero.",
         "真值之差 {difference} 分，区间包含零。"),
+    "truth_unsure": (
+        "The difference in truth is {difference} points; corrected for all pairs that were compared it is not shown (p = {p}).",
+        "真值之差 {difference} 分；按所比较的全部模型对校正后，差别未得到证明（p = {p}）。"),
     "lede_better": ("Against {other} it is better, by {difference}.", "与 {other} 相比更好，高 {difference}。"),
     "lede_worse": ("Against {other} it is worse, by {difference}.", "与 {other} 相比更差，低 {difference}。"),
     "lede_tied": (
         "Against {other} it is tied: the difference is {difference}.",
         "与 {other} 持平：差为 {difference}。"),
+    "lede_unsure": (
+        "Against {other} it is tied: the difference is {difference}, and not shown when corrected for all pairs (p = {p}).",
+        "与 {other} 持平：差为 {difference}，按全部模型对校正后未得到证明（p = {p}）。"),
     # cards
     "card_wins": ("{focus} wins against {reference}", "{focus} 对 {reference} 的胜率"),
     "card_truth": ("Truth of {focus}", "{focus} 的真值"),
@@ -80,6 +86,7 @@ EVALUATION: Catalogue = {
     "unit_points": ("points", "分"),
     "unit_reward": ("reward units", "奖励单位"),
     "unit_nats": ("nats a response", "奈特/回答"),
+    "unit_root_nats": ("√KL, of nats a response", "√KL，KL 以奈特/回答计"),
     "unit_tokens": ("tokens", "词元"),
     "unit_words": ("words", "字词"),
     "unit_wins": ("share of paired responses won, ties half", "成对回答的胜出比例，平局各半"),
@@ -87,9 +94,11 @@ EVALUATION: Catalogue = {
     # intervals
     "wins": ("Who wins", "谁胜出"),
     "wins_about": (
-        "Every pair on the same prompts, first named against second. Tied means that no difference was shown, not "
-        "that there is none.",
-        "每一对模型都在相同提示上比较，以前者对后者。持平表示未显示出差别，并不表示没有差别。"),
+        "Every pair on the same prompts, first named against second. A verdict needs an interval that leaves zero out and a "
+        "paired test that, corrected for all pairs, stays below 0.05. Tied means that no difference was shown, not that there "
+        "is none.",
+        "每一对模型都在相同提示上比较，以前者对后者。须区间不含零，且按全部模型对校正后的配对检验低于 0.05，才给出高下。"
+        "持平表示未显示出差别，并不表示没有差别。"),
     "win_rate": ("Win rate", "胜率"),
     "difference": ("Difference", "差值"),
     "against": ("{first} – {second}", "{first} – {second}"),

@@ -156,7 +156,9 @@ def _band(curve: Curve, line: Line, x_of: Place, y_of: Place, index: int) -> lis
 
 def _in_words(line: Line) -> str:
     ends = first_and_last(line.y)
-    return line.name if ends is None else f"{line.name} {format_number(ends[0])} → {format_number(ends[1])}"
+    if ends is None:
+        return line.name
+    return f"{line.name} {format_number(ends[0])}" + (f" → {format_number(ends[1])}" if ends[0] != ends[1] else "")
 
 
 def _text(text: str) -> Markup:

@@ -14,6 +14,8 @@
   const tick = (value) => Math.abs(value) >= 1000 ? value.toLocaleString("en")              // uPlot's own end at three decimals
     : value !== 0 && Math.abs(value) < 1e-3 ? Number(value.toPrecision(4)).toExponential().replaceAll("-", "−") : short(value);
 
+  const flatOrFull = (plot, low, high) => low === high ? [low - 0.5, high + 0.5] : uPlot.rangeNum(low, high, 0.1, true);
+
   function readout(curve, output) {
     return (plot) => {
       const at = plot.cursor.idx;
@@ -34,10 +36,11 @@
         series.push({ stroke: "transparent", points: { show: false }, spanGaps: true },
                     { stroke: "transparent", points: { show: false }, spanGaps: true });
       }
-      series.push({ stroke: ink, width: 1.8, spanGaps: true, points: { show: curve.x.length < 2 } });
+      const alone = line.y.filter((value) => value != null).length < 2;                        // a dot, since there is no line
+      series.push({ stroke: ink, width: 1.8, spanGaps: true, points: { show: alone, size: 8, fill: ink } });
     });
     return {
-      width, height: HEIGHT, series, bands, legend: { show: false }, scales: { x: { time: false } },
+      width, height: HEIGHT, series, bands, legend: { show: false }, scales: { x: { time: false }, y: { range: flatOrFull } },
       axes: [{ ...axis, grid: { show: false }, label: curve.xUnit, labelSize: 16, labelFont: "11px system-ui, sans-serif", size: 26 },
              { ...axis, size: 50, values: (plot, ticks) => ticks.map(tick) }],
       hooks: { setCursor: [readout(curve, output)] },
