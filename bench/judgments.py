@@ -55,7 +55,7 @@ SCENARIOS = ("noisy", "misleading")
 FIRST_SEED, SEEDS = 100, 10
 ALIKE = Annotators(reliability=0.0, thresholds=0.0, loading=0.0, offset=0.0)
 EACH = Annotators()
-KIND_SEEDS = 3            # in which single kinds are trained: they differ by so much that three tell
+FEWEST_SEEDS = 3          # for an interval over seeds
 # The whole model's training: docs/demo.md's reward model.
 FULL: dict[str, Any] = {"layers": 18, "heldout_fraction": 0.0, "batch_tokens": 512,
                         "optimizer": Optimizer(lr=2e-4, head_lr=2e-3, warmup_fraction=0.1, frozen_layers=6)}
@@ -102,7 +102,7 @@ def study(place: World, scenarios: Sequence[str], sizes: Sequence[int], seeds: S
     for seed, scenario, answers in product(seeds, scenarios, sizes):
         heldout, terms = drawn(place, scenario, answers, seed)
         spread = drawn(place, scenario, answers, seed, 1)[1]
-        for name, said, priors in models_of(terms, spread, kinds_too=scenario == "noisy" and seed < seeds[0] + KIND_SEEDS):
+        for name, said, priors in models_of(terms, spread, kinds_too=scenario == "noisy"):
             key = f"{scenario} {answers} {seed} {name}"
             if key not in done and (not only or name in only):
                 right = accuracies(place, learn(place, said, priors), heldout)
@@ -126,7 +126,7 @@ def compared(found: Mapping[str, Mapping[int, float]]) -> dict[str, Any]:
     """
     told: dict[str, Any] = {}
     for name, shares in found.items():
-        if len(shares) < 3:
+        if len(shares) < FEWEST_SEEDS:
             continue
         told[name] = {"seeds": len(shares), "accuracy": _rounded(t_interval(list(shares.values())))}
         if name != "joint":
@@ -146,7 +146,7 @@ def over_sizes(found: Mapping[tuple[str, int], Mapping[str, Mapping[int, float]]
     for name in found[scenario, sizes[0]]:
         runs = [found[scenario, size] for size in sizes]
         whole = set.intersection(*(set(run.get(name, {})) & set(run["joint"]) for run in runs))
-        if name != "joint" and len(whole) > 2:
+        if name != "joint" and len(whole) >= FEWEST_SEEDS:
             told[name] = [sum(run["joint"][seed] - run[name][seed] for run in runs) / len(runs) for seed in sorted(whole)]
     return told
 
@@ -217,6 +217,8 @@ def run(arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--models", nargs="+", default=[], help="train these alone; of the others, what is in --rows")
     parser.add_argument("--full", action="store_true", help="train whole models, and keep the rest of the results as it is")
     asked = parser.parse_args(arguments)
+    if not asked.full and 0 < asked.seeds < FEWEST_SEEDS:
+        parser.error(f"--seeds {asked.seeds}: an interval over seeds takes {FEWEST_SEEDS}")
     place = world(asked.model, asked.cache)
     before = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     if asked.full:
