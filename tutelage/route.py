@@ -89,8 +89,7 @@ def demo(project: Project, journey: Journey, seed: int = 0) -> Artifact:
     judgments = sum(int(each["judgments"]) for each in gathered.people.values())
     judges = [People(kind="scripted", annotators=len(annotators), judgments=judgments)]
     return evaluate(project, replace(journey.evaluate, models=(journey.model, taught.ref, better.ref), seed=seed), truth, scorer,
-                    parents={"reward": judged.parent_ref}, people=judges,
-                    limits=("The judges are scripted: rules with noise and bias, not people.",))
+                    parents={"reward": judged.parent_ref}, people=judges)
 
 
 def _import(project: Project, name: str, builtin: str, split_ratio: float = 0.0, seed: int = 0) -> Artifact:

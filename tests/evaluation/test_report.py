@@ -42,7 +42,8 @@ def test_a_tie_is_said_as_tied_everywhere(rivals):
     assert "better than" not in report.verdict and "= tied" in render_html(report)
 
 
-@pytest.mark.parametrize("language, why", [("en", "corrected for all pairs that were compared it is not shown (p = 0.2"), ("zh", "差别未得到证明（p = 0.2")])
+@pytest.mark.parametrize("language, why", [("en", "corrected for all pairs that were compared it is not shown (p = 0.2"),
+                                           ("zh", "差别未得到证明（p = 0.2")])
 def test_a_tie_whose_interval_leaves_zero_out_says_that_it_is_the_correction(rivals, language, why):
     """An interval of one pair may leave zero out where the test over all pairs shows nothing; "includes zero" would be false."""
     comparison = compare(rivals(0.2, 0.4, 0.6), "base")
@@ -75,7 +76,9 @@ def test_the_focus_can_be_named_and_models_and_parts_given_names(rivals):
 def test_reward_without_truth_is_warned_of(rivals):
     gamed = rivals(0.4, 0.4, base={"reward": [0.0] * N}, sft={"reward": [1.0] * N})
     notes = report_from_comparison(compare(gamed, "base")).notes
-    assert notes[0].warning and "being exploited" in notes[0].text
+    assert notes[0].warning and "was not shown: perhaps the reward model is being exploited" in notes[0].text
+    fell = compare(rivals(0.6, 0.4, base={"reward": [0.0] * N}, sft={"reward": [1.0] * N}), "base")
+    assert "while its truth fell: the reward model is being exploited" in report_from_comparison(fell).notes[0].text
     earned = rivals(0.2, 0.6, base={"reward": [0.0] * N}, sft={"reward": [1.0] * N})
     assert not any("exploited" in note.text for note in report_from_comparison(compare(earned, "base")).notes)
 

@@ -291,7 +291,7 @@ def _notes(comparison: Comparison, pair: Pair, judged_by: AnnotatorKind, say: Sa
     names = {"focus": name(pair.first), "reference": name(pair.second)}
     notes = []
     if pair.reward is not None and pair.reward.verdict == "better" and pair.truth.verdict in ("worse", "tied"):
-        notes.append(Note(text=say("note_overoptimised", **names), warning=True))
+        notes.append(Note(text=say(f"note_overoptimised_{pair.truth.verdict}", **names), warning=True))
     notes += [Note(text=say(f"note_fell_{each.measure}", before=name(each.before), after=name(each.after)), warning=True)
               for each in overoptimised(comparison)]
     ratio = ours.words.value / theirs.words.value if theirs.words.value > 0 else 1.0

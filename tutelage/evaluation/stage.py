@@ -28,6 +28,7 @@ from tutelage.evaluation.measure import kl_to_reference, perplexity
 from tutelage.evaluation.pages import write_pages
 from tutelage.evaluation.plans import describe, deviations, read_plan
 from tutelage.evaluation.report import report_from_comparison, side_by_side
+from tutelage.evaluation.strings import EVALUATION
 from tutelage.evaluation.transcript import before_and_after, before_and_after_ids, transcript, transcript_ids
 from tutelage.generation import config as generation
 from tutelage.generation.stage import load_samples, sample
@@ -40,7 +41,7 @@ from tutelage.protocols import Score
 from tutelage.records import AnnotatorKind, Sample, Scores
 from tutelage.reporting.model_card import CardInfo, DataUsed, model_card
 from tutelage.reporting.report import Curve, Language, Line, People, Report
-from tutelage.reporting.strings import LANGUAGES
+from tutelage.reporting.strings import LANGUAGES, phrase
 from tutelage.runs.directory import run_path
 from tutelage.runs.metrics import curve
 from tutelage.runs.plan import Plan, announce, resident_bytes
@@ -75,7 +76,7 @@ class Measured:
 
 def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | None = None, *,
              judged_by: AnnotatorKind = "scripted", parents: Mapping[str, str] | None = None,
-             sources: Mapping[str, str] | None = None, people: Sequence[People] = (), limits: Sequence[str] = (),
+             sources: Mapping[str, str] | None = None, people: Sequence[People] = (),
              judge: Responds | None = None, votes: Sequence[Vote] = ()) -> Artifact:
     """Compare what `config` names, or give the report that was made of just that.
 
@@ -83,6 +84,7 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
         truth: grades every sample; its parts are reported too. `judged_by` says what kind of annotator it is.
         reward: a reward model's score, shown beside the truth, and what chooses the best of several.
         parents, sources: what else went in, by role, for the manifest: artifacts, and what came from outside.
+        people: who gave the feedback that was learned from; told in the model card.
         judge: who compares the last model with the reference, where that is a model behind an address.
         votes: what people said of the same two, of the campaign `config.human`.
     """
@@ -121,16 +123,17 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
 
     def page(language: Language) -> Report:
+        notes = [phrase(EVALUATION, language, "note_scripted_judges")] if any(each.kind == "scripted" for each in people) else []
         return report_from_comparison(
             comparison, curves_of(project, manifest, language), side_by_side(contestants, seed=config.seed), tree,
             {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}, focus=config.focus, language=language,
-            judged_by=judged_by, notes=limits, plan=plan, judged=judged, human=human, frontier=best)
+            judged_by=judged_by, notes=notes, plan=plan, judged=judged, human=human, frontier=best)
 
     with project.writing(replace(manifest, facts={
             **run.circumstances, "prompts": comparison.num_prompts,
             "samples": {each.name: each.artifact.parent_ref for each in measured}})) as draft:
         quoted = _write_files(draft.path, facts, contestants, before, config.focus)
-        quoted |= _write_pages(draft.path, project, config.models[names.index(config.focus)], config.focus, page, people, limits)
+        quoted |= _write_pages(draft.path, project, config.models[names.index(config.focus)], config.focus, page, people)
         (draft / QUOTED).write_text(json.dumps(quoted, indent=0) + "\n", encoding="utf-8")
         write_used(draft.path, _used(project, config, data, measured))
     run.finish()
@@ -145,12 +148,12 @@ def _write_files(draft: Path, facts: Mapping[str, Any], contestants: Sequence[Co
     return {"report.json": before_and_after_ids(contestants, before, focus), "samples.md": transcript_ids(contestants)}
 
 
-def _write_pages(draft: Path, project: Project, model: str, name: str, page: Callable[..., Report], people: Sequence[People],
-                 limits: Sequence[str]) -> dict[str, list[str]]:
+def _write_pages(draft: Path, project: Project, model: str, name: str, page: Callable[..., Report],
+                 people: Sequence[People]) -> dict[str, list[str]]:
     """The report and a model card in every language; which records each page quotes."""
     reports = write_pages(draft, page)
     for file, report in reports.items():
-        card = _card(project, model, name, report, people, tuple(limits))
+        card = _card(project, model, name, report, people)
         (draft / file.replace("report", "MODEL_CARD").replace(".html", ".md")).write_text(card, encoding="utf-8")
     return {file: list(report.quoted) for file, report in reports.items()}
 
@@ -306,7 +309,7 @@ def curves_of(project: Project, manifest: Manifest, language: Language) -> list[
     return curves
 
 
-def _card(project: Project, model: str, name: str, report: Report, people: Sequence[People], limits: tuple[str, ...]) -> str:
+def _card(project: Project, model: str, name: str, report: Report, people: Sequence[People]) -> str:
     source = resolve(model, project)
     manifest = Manifest.read(source.path) if (source.path / "manifest.json").is_file() else None
     behind = ancestors(project, manifest) if manifest is not None else []
@@ -315,7 +318,7 @@ def _card(project: Project, model: str, name: str, report: Report, people: Seque
     base = next((name.removeprefix("model ") for each in behind if each.manifest.stage == "sft"
                  for name in each.manifest.sources if name.startswith("model ")), "")
     return model_card(CardInfo(name=name, base_model=base, licence="Apache-2.0" if base else "", description=report.lede,
-                               data=data, people=tuple(people), limits=limits), report)
+                               data=data, people=tuple(people)), report)
 
 
 def table_rows(comparison: Comparison | Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

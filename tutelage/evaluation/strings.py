@@ -202,8 +202,15 @@ EVALUATION: Catalogue = {
     "note_length": (
         "{focus} says {ratio} times as many words as {reference}; a grader that likes length would reward that alone.",
         "{focus} 的字数是 {reference} 的 {ratio} 倍；偏爱长度的评分者会仅因此给高分。"),
-    "note_overoptimised": (
-        "The reward of {focus} rose over {reference} while its truth did not: a sign that the reward model is being "
-        "exploited. Read the responses below the curves.",
-        "{focus} 的奖励高于 {reference}，而真值并未提高：这是奖励模型被钻空子的迹象。请阅读下方的回答。"),
+    "note_overoptimised_worse": (
+        "The reward of {focus} rose over {reference} while its truth fell: the reward model is being exploited. Read the "
+        "responses above.",
+        "{focus} 的奖励高于 {reference}，而真值下降：奖励模型正被钻空子。请阅读上方的回答。"),
+    "note_overoptimised_tied": (
+        "The reward of {focus} rose over {reference}, and that its truth rose too was not shown: perhaps the reward model is "
+        "being exploited. Read the responses above.",
+        "{focus} 的奖励高于 {reference}，而真值是否也提高未得到证明：奖励模型可能正被钻空子。请阅读上方的回答。"),
+    "note_scripted_judges": (
+        "The judges whose feedback was learned from are scripted: rules with noise and bias, not people.",
+        "训练所用反馈的评判者是脚本：带噪声和偏差的规则，而不是人。"),
 }
