@@ -255,7 +255,7 @@ def test_sources_are_told_apart_left_out_and_refused_by_name(project: Project, c
     assert {name: each["train"] for name, each in made.manifest.facts["judgments"].items()} == {"comparison": 4, "edit": 1}
     assert made.manifest.facts["left_out"] == {"ranking": 4, "rating": 12, "thumbs": 12}
     said = "".join(capsys.readouterr())
-    assert "learns from 4 comparison, 1 edit; leaves out 4 ranking, 12 rating, 12 thumbs" in " ".join(said.split())
+    assert "judgments to learn from: comparison 4, edit 1; left out: ranking 4, rating 12, thumbs 12" in " ".join(said.split())
     with pytest.raises(ConfigError, match="no judgments of the source 'spans'; there are comparison"):
         train_reward(project, config(sources=("spans",)), terms)
 

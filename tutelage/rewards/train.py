@@ -97,8 +97,8 @@ def _tell(read: Read, train: Sequence[Judged], heldout: Sequence[Judged], droppe
     by_source = {name: {side: counts[side][name] for side in counts} for name in sorted(counts["train"] | counts["heldout"])}
     console.print(f"reward: {read.objective}; {pairs} pairs of {len(train)} prompts to train on, {kept_out} of {len(heldout)} "
                   f"kept out, {dropped} too long")
-    console.print("reward: learns from " + ", ".join(f"{each['train']} {name}" for name, each in by_source.items())
-                  + (f"; leaves out {', '.join(f'{count} {name}' for name, count in read.left_out.items())}"
+    console.print("reward: judgments to learn from: " + ", ".join(f"{name} {each['train']}" for name, each in by_source.items())
+                  + (f"; left out: {', '.join(f'{name} {count}' for name, count in read.left_out.items())}"
                      if read.left_out else ""))
     return {"pairs": pairs + kept_out, "heldout_pairs": kept_out, "judgments": by_source, "left_out": dict(read.left_out)}
 
