@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tutelage.models import decoder as module
 from tutelage.models.adapters import add_adapter
 from tutelage.models.attention import Segments
 from tutelage.models.config import Adapter
@@ -62,8 +63,12 @@ def test_slots_give_what_sequences_laid_end_to_end_give(architecture: str) -> No
     torch.testing.assert_close(first, whole[keep], atol=5e-6, rtol=0)
 
 
+@pytest.mark.parametrize("processor", ["this one", "without bf16"])
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
-def test_weights_laid_out_for_bf16_give_the_forward_up_to_its_rounding(architecture: str) -> None:
+def test_bf16_gives_the_forward_up_to_its_rounding(architecture: str, processor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Laid out or not: torch refuses to lay weights out on a processor with AVX2 alone."""
+    if processor == "without bf16":
+        monkeypatch.setattr(module, "_multiplies_bf16", lambda: False)
     policy = policy_of(architecture).to(torch.bfloat16)
     exact = prompts_and_one_more(Decoder(policy_of(architecture)))
     for ours, own, wanted in zip(prompts_and_one_more(PlainDecoder(policy, 4)), prompts_and_one_more(Decoder(policy)), exact,
@@ -90,11 +95,14 @@ def test_other_architectures_and_adapters_keep_their_own_forward() -> None:
     assert packed_bytes(policy) == 0
 
 
-def test_bytes_laid_out_are_those_of_the_weights() -> None:
+def test_bytes_laid_out_are_those_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = policy_of("llama")
+    monkeypatch.setattr(module, "_multiplies_bf16", lambda: True)
     assert packed_bytes(policy) == 0, "fp32 products take weights as they lie"
     policy.to(torch.bfloat16)
     assert packed_bytes(policy) == sum(each.nbytes for each in policy.model.parameters())
+    monkeypatch.setattr(module, "_multiplies_bf16", lambda: False)
+    assert packed_bytes(policy) == 0
 
 
 def test_logits_come_in_parts_of_the_rows_that_are_named() -> None:

@@ -162,11 +162,13 @@ def _normed(norm: RMSNorm, x: Tensor) -> Tensor:
 
 
 def _packs(policy: Policy) -> bool:
-    """Whether products of this policy gain from weights laid out beforehand: bf16, on a processor that has the instructions
-    for it. Without them torch refuses.
-    """
-    return (policy.device.type == "cpu" and policy.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available()
-            and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
+    """Whether products of this policy gain from weights laid out beforehand: bf16, on a processor that multiplies it."""
+    return policy.device.type == "cpu" and policy.dtype == torch.bfloat16 and _multiplies_bf16()
+
+
+def _multiplies_bf16() -> bool:
+    """Whether this processor has what torch lays bf16 weights out for; it refuses elsewhere."""
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class _Product:
