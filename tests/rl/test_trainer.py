@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from tutelage.rl import trainer as module
 from tutelage.rl.config import Algorithm
 from tutelage.rl.credit import Credit
 from tutelage.rl.presets import PRESETS
-from tutelage.rl.trainer import PolicyTrainer
+from tutelage.rl.trainer import PolicyTrainer, pack_samples
 from tutelage.runs.checkpoint import DirectoryCheckpoints
 
 Build = Callable[..., PolicyTrainer]
@@ -179,6 +180,29 @@ def test_a_graph_is_kept_only_for_one_update_of_packs_that_are_in_memory_at_once
     assert not whole._looks_once(whole._pack(samples))      # in the first update the ratio is checked
     whole.step(samples, scores(samples))
     assert whole._looks_once(whole._pack(samples))
+
+
+@pytest.mark.parametrize("lanes, minibatches, micro_tokens", [(2, 1, 4096), (2, 2, 4096), (1, 4, 4096), (2, 1, 600)])
+def test_packs_are_as_many_as_the_lanes_share_evenly(trainer: Build, draw: Any, lanes: int, minibatches: int,
+                                                     micro_tokens: int) -> None:
+    """Three packs on two lanes take as long as four; cut at half of all tokens, unequal ones were three in 99 rollouts of 100."""
+    sample = draw(trainer(PRESETS["rloo"]).policy)[0]
+    rng = random.Random(0)
+    for _ in range(50):
+        samples = []
+        for prompt in range(8):
+            ids = (prompt,) * rng.randint(30, 42)
+            for number in range(4):
+                said = (1,) * rng.choice((64, 64, rng.randint(8, 63)))
+                samples.append(replace(sample, id=f"{prompt}-{number}", prompt_ids=ids, response_ids=said,
+                                       response_mask=(True,) * len(said)))
+        packs = pack_samples(samples, micro_tokens, minibatches, True, lanes)
+        sizes = [pack.tokens.num_tokens for pack in packs]
+        assert len(packs) % (lanes * minibatches) == 0 and max(sizes) <= micro_tokens // lanes
+        assert max(sizes) <= 1.25 * sum(sizes) / len(sizes)
+        assert [row for pack in packs for row in pack.rows] == list(range(len(samples)))
+        if micro_tokens == 4096:
+            assert len(packs) == lanes * minibatches
 
 
 def test_metrics_are_means_over_the_updates(trainer: Build, draw: Any, scores: Any) -> None:

@@ -256,14 +256,26 @@ def pack_samples(samples: Sequence[Sample], micro_tokens: int, minibatches: int,
     """Neighbours into micro-batches of which `lanes` at once have at most `micro_tokens`, a prompt's samples together where
     they fit.
 
-    A sample over it stands alone. Each minibatch has as many packs as there are lanes at least, where there are samples enough.
+    A sample over it stands alone. Each minibatch has as many packs as there are lanes, or a multiple of it, as even as they can
+    be, where there are samples enough: one pack more would leave a lane waiting for the other.
     """
-    micro_tokens, minibatches = max(1, micro_tokens // lanes), minibatches * lanes
+    most, step = max(1, micro_tokens // lanes), minibatches * lanes
     sizes = [(len(sample.prompt_ids), len(sample.response_ids)) for sample in samples]
-    groups, whole = _cut_groups(samples, sizes, micro_tokens)
-    budget = min(micro_tokens, max(1, whole // minibatches))
-    if budget < micro_tokens:
-        groups, _ = _cut_groups(samples, sizes, budget)
+    wanted = step * math.ceil(len(_runs(samples, sizes, most)) / step)
+    _, whole = _cut_groups(samples, sizes, most)
+    budget = least = min(most, max(1, whole // wanted))
+    while budget < most and len(_runs(samples, sizes, budget)) > wanted:
+        budget = min(most, budget + max(1, budget // 64))
+    runs = _runs(samples, sizes, budget)
+    if len(runs) < step:      # a long sample leaves too few for all minibatches
+        runs = _runs(samples, sizes, least)
+    return [Pack(tuple(run), _tokens([samples[row] for row in run], share), tuple(samples[row].id for row in run))
+            for run in runs]
+
+
+def _runs(samples: Sequence[Sample], sizes: Sequence[tuple[int, int]], budget: int) -> list[list[int]]:
+    """Neighbours of at most `budget` tokens together, by row; one that has more stands alone."""
+    groups, _ = _cut_groups(samples, sizes, budget)
     runs: list[list[int]] = []
     room = 0
     for group in groups:
@@ -273,8 +285,7 @@ def pack_samples(samples: Sequence[Sample], micro_tokens: int, minibatches: int,
             room = budget
         runs[-1] += group
         room -= size
-    return [Pack(tuple(run), _tokens([samples[row] for row in run], share), tuple(samples[row].id for row in run))
-            for run in runs]
+    return runs
 
 
 def _cut_groups(samples: Sequence[Sample], sizes: Sequence[tuple[int, int]], budget: int) -> tuple[list[list[int]], int]:
