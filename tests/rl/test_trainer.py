@@ -185,7 +185,7 @@ def test_a_graph_is_kept_only_for_one_update_of_packs_that_are_in_memory_at_once
 @pytest.mark.parametrize("lanes, minibatches, micro_tokens", [(2, 1, 4096), (2, 2, 4096), (1, 4, 4096), (2, 1, 600)])
 def test_packs_are_as_many_as_the_lanes_share_evenly(trainer: Build, draw: Any, lanes: int, minibatches: int,
                                                      micro_tokens: int) -> None:
-    """Three packs on two lanes take as long as four; cut at half of all tokens, unequal ones were three in 99 rollouts of 100."""
+    """With three packs a lane of two waits; cut at half of all tokens, unequal ones were three in 99 rollouts of 100."""
     sample = draw(trainer(PRESETS["rloo"]).policy)[0]
     rng = random.Random(0)
     for _ in range(50):

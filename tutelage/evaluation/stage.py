@@ -84,7 +84,7 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
         truth: grades every sample; its parts are reported too. `judged_by` says what kind of annotator it is.
         reward: a reward model's score, shown beside the truth, and what chooses the best of several.
         parents, sources: what else went in, by role, for the manifest: artifacts, and what came from outside.
-        people: who gave the feedback that was learned from; told in the model card.
+        people: who gave the feedback that was learned from; told in the model card, and where they are scripted in the report.
         judge: who compares the last model with the reference, where that is a model behind an address.
         votes: what people said of the same two, of the campaign `config.human`.
     """
@@ -117,17 +117,15 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
     before = names[0] if names[0] != config.focus else reference
     best = next((curve_of(each, config.seed) for each in contestants if each.name == config.best_of), [])
     facts = {"comparison": comparison.to_json(), "before_and_after": before_and_after(contestants, before, config.focus),
-             "plan": made, "deviations": None if plan is None else list(plan[1]),
-             "judged": None if judged is None else judged.to_json(), "human": None if human is None else human.to_json(),
-             "best_of": [plain(each) for each in best]}
+             "plan": made, "deviations": None if plan is None else list(plan[1]), "best_of": [plain(each) for each in best],
+             **{name: None if each is None else each.to_json() for name, each in (("judged", judged), ("human", human))}}
     tree = tuple(lineage_tree(project, ref, role) for role, ref in manifest.parents.items())
 
     def page(language: Language) -> Report:
-        notes = [phrase(EVALUATION, language, "note_scripted_judges")] if any(each.kind == "scripted" for each in people) else []
         return report_from_comparison(
             comparison, curves_of(project, manifest, language), side_by_side(contestants, seed=config.seed), tree,
             {"evaluation": to_plain(config), "circumstances": dict(run.circumstances)}, focus=config.focus, language=language,
-            judged_by=judged_by, notes=notes, plan=plan, judged=judged, human=human, frontier=best)
+            judged_by=judged_by, notes=_of_judges(people, language), plan=plan, judged=judged, human=human, frontier=best)
 
     with project.writing(replace(manifest, facts={
             **run.circumstances, "prompts": comparison.num_prompts,
@@ -138,6 +136,11 @@ def evaluate(project: Project, config: Evaluate, truth: Score, reward: Score | N
         write_used(draft.path, _used(project, config, data, measured))
     run.finish()
     return draft.artifact
+
+
+def _of_judges(people: Sequence[People], language: Language) -> list[str]:
+    """What a reader must know of who gave the feedback."""
+    return [phrase(EVALUATION, language, "note_scripted_judges")] if any(each.kind == "scripted" for each in people) else []
 
 
 def _write_files(draft: Path, facts: Mapping[str, Any], contestants: Sequence[Contestant], before: str,

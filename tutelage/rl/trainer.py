@@ -257,7 +257,7 @@ def pack_samples(samples: Sequence[Sample], micro_tokens: int, minibatches: int,
     they fit.
 
     A sample over it stands alone. Each minibatch has as many packs as there are lanes, or a multiple of it, as even as they can
-    be, where there are samples enough: one pack more would leave a lane waiting for the other.
+    be, where there are samples enough: one pack more leaves a lane waiting.
     """
     most, step = max(1, micro_tokens // lanes), minibatches * lanes
     sizes = [(len(sample.prompt_ids), len(sample.response_ids)) for sample in samples]
